@@ -1,0 +1,135 @@
+/* WebP through libwebp with its defaults (smooth upsampling, no dithering); of an animation the
+ * first frame, on white. The library's own memory comes from malloc; its sides end at 16,383
+ * pixels. Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+#include "document/image_internal.h"
+
+#include <string.h>
+
+#include <webp/decode.h>
+#include <webp/demux.h>
+
+static enum snug_status damaged(const struct snug_image_source *source, const char *why,
+                                struct snug_error *error)
+{
+    return snug_error_set(error, SNUG_STATUS_FORMAT, "%s: damaged WebP picture: %s", source->name,
+                          why);
+}
+
+/* Decodes one frame's bytes into rows of `channels` (3: RGB, 4: RGBA) samples. */
+static enum snug_status decode_into(const struct snug_image_source *source,
+                                    const WebPData *fragment, int channels, unsigned char *target,
+                                    size_t stride, size_t bytes, struct snug_error *error)
+{
+    WebPDecoderConfig config;
+    if (stride > INT32_MAX || !WebPInitDecoderConfig(&config))
+        return snug_error_set(error, SNUG_STATUS_UNSUPPORTED, "%s: this libwebp cannot be used",
+                              source->name);
+    config.output.colorspace = channels == 4 ? MODE_RGBA : MODE_RGB;
+    config.output.is_external_memory = 1;
+    config.output.u.RGBA.rgba = target;
+    config.output.u.RGBA.stride = (int)stride;
+    config.output.u.RGBA.size = bytes;
+    VP8StatusCode code = WebPDecode(fragment->bytes, fragment->size, &config);
+    WebPFreeDecBuffer(&config.output);
+    switch (code) {
+    case VP8_STATUS_OK:
+        return SNUG_STATUS_OK;
+    case VP8_STATUS_OUT_OF_MEMORY:
+        return snug_error_set(error, SNUG_STATUS_MEMORY, "%s: out of memory in the WebP reader",
+                              source->name);
+    case VP8_STATUS_UNSUPPORTED_FEATURE:
+        return snug_error_set(error, SNUG_STATUS_UNSUPPORTED, "%s: this kind of WebP is not read",
+                              source->name);
+    case VP8_STATUS_NOT_ENOUGH_DATA:
+    case VP8_STATUS_SUSPENDED:
+        return damaged(source, "the file ends too early", error);
+    default:
+        return damaged(source, "wrong picture data", error);
+    }
+}
+
+static enum snug_status decode_opaque(const struct snug_image_source *source,
+                                      const WebPIterator *frame, struct snug_image *image,
+                                      struct snug_error *error)
+{
+    size_t stride = (size_t)image->width * 3;
+    size_t start = (size_t)frame->y_offset * stride + (size_t)frame->x_offset * 3;
+    size_t bytes = ((size_t)frame->height - 1) * stride + (size_t)frame->width * 3;
+    return decode_into(source, &frame->fragment, 3, image->pixels + start, stride, bytes, error);
+}
+
+static enum snug_status decode_transparent(const struct snug_image_source *source,
+                                           const WebPIterator *frame, struct snug_image *image,
+                                           struct snug_error *error)
+{
+    size_t stride = (size_t)frame->width * 4, bytes = stride * (size_t)frame->height;
+    unsigned char *rgba = snug_alloc(source->allocator, bytes);
+    if (!rgba)
+        return snug_error_memory(error, bytes, "a picture with transparency");
+    enum snug_status status = decode_into(source, &frame->fragment, 4, rgba, stride, bytes, error);
+    for (int64_t y = 0; status == SNUG_STATUS_OK && y < frame->height; y++) {
+        const unsigned char *from = rgba + (size_t)y * stride;
+        unsigned char *to =
+            image->pixels + ((y + frame->y_offset) * image->width + frame->x_offset) * 3;
+        for (int64_t x = 0; x < frame->width; x++, from += 4, to += 3)
+            for (int c = 0; c < 3; c++)
+                to[c] = snug_over_white(from[c], from[3]);
+    }
+    snug_free(source->allocator, rgba);
+    return status;
+}
+
+/* The frame must lie on the canvas and be of the size that its own header says. */
+static enum snug_status read_frame(const struct snug_image_source *source,
+                                   const WebPIterator *frame, struct snug_image *image,
+                                   struct snug_error *error)
+{
+    WebPBitstreamFeatures features;
+    if (WebPGetFeatures(frame->fragment.bytes, frame->fragment.size, &features) != VP8_STATUS_OK)
+        return damaged(source, "wrong frame header", error);
+    if (!frame->complete || frame->width < 1 || frame->height < 1 || frame->x_offset < 0 ||
+        frame->y_offset < 0 || frame->width > image->width - frame->x_offset ||
+        frame->height > image->height - frame->y_offset || features.width != frame->width ||
+        features.height != frame->height)
+        return damaged(source, "the frame does not fit the picture", error);
+    if (frame->width != image->width || frame->height != image->height)
+        memset(image->pixels, 255, (size_t)image->width * (size_t)image->height * 3);
+    return features.has_alpha ? decode_transparent(source, frame, image, error)
+                              : decode_opaque(source, frame, image, error);
+}
+
+static int find_orientation(const WebPDemuxer *demuxer)
+{
+    WebPChunkIterator chunk;
+    int orientation = 1;
+    if (WebPDemuxGetChunk(demuxer, "EXIF", 1, &chunk))
+        orientation = snug_exif_orientation(chunk.chunk.bytes, chunk.chunk.size);
+    WebPDemuxReleaseChunkIterator(&chunk);
+    return orientation;
+}
+
+enum snug_status snug_webp_read(const struct snug_image_source *source, struct snug_image *image,
+                                int *orientation, struct snug_error *error)
+{
+    const WebPData data = {source->data, source->size};
+    WebPDemuxer *demuxer = WebPDemux(&data);
+    if (!demuxer)
+        return damaged(source, "its parts do not fit together, or the file ends too early", error);
+    WebPIterator frame;
+    enum snug_status status =
+        snug_image_begin(source, (int64_t)WebPDemuxGetI(demuxer, WEBP_FF_CANVAS_WIDTH),
+                         (int64_t)WebPDemuxGetI(demuxer, WEBP_FF_CANVAS_HEIGHT), image, error);
+    if (status != SNUG_STATUS_OK)
+        goto out;
+    if (!WebPDemuxGetFrame(demuxer, 1, &frame)) {
+        status = damaged(source, "no frame", error);
+        goto out;
+    }
+    status = read_frame(source, &frame, image, error);
+    WebPDemuxReleaseIterator(&frame);
+    if (status == SNUG_STATUS_OK)
+        *orientation = find_orientation(demuxer);
+out:
+    WebPDemuxDelete(demuxer);
+    return status;
+}

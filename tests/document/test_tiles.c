@@ -1,0 +1,233 @@
+/* Tests of document/tiles.c. More results to the byte: golden-check, kind "internvl-tiles".
+ * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "document/image.h"
+
+#include <math.h>
+#include <string.h>
+
+static struct snug_tile_options default_options(void)
+{
+    return (struct snug_tile_options){
+        .tile_side = 448,
+        .min_tiles = 1,
+        .max_tiles = 12,
+        .thumbnail = true,
+        .filter = SNUG_FILTER_BICUBIC,
+        .mean = {0.485f, 0.456f, 0.406f},
+        .std = {0.229f, 0.224f, 0.225f},
+    };
+}
+
+/* ---- grids ---- */
+
+static void test_grids(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t width, height, min, max;
+        bool thumbnail;
+        int64_t columns, rows, tiles;
+    } cases[] = {
+        {448, 448, 1, 12, true, 1, 1, 1},    {640, 480, 1, 12, true, 4, 3, 13},
+        {480, 640, 1, 12, true, 3, 4, 13},   {800, 400, 1, 12, true, 2, 1, 3},
+        {3000, 1000, 1, 12, true, 6, 2, 13}, {1000, 3000, 1, 12, true, 2, 6, 13},
+        {1920, 1080, 1, 12, true, 4, 2, 9},  {300, 800, 1, 12, true, 2, 5, 11},
+        {1344, 896, 1, 12, true, 3, 2, 7},   {100, 100, 1, 12, true, 1, 1, 1},
+        {634, 634, 1, 12, true, 2, 2, 5},    {633, 633, 1, 12, true, 1, 1, 1},
+        {900, 900, 1, 12, true, 2, 2, 5},    {1100, 1100, 1, 12, true, 3, 3, 10},
+        {1268, 1268, 1, 12, true, 3, 3, 10}, {640, 360, 1, 12, true, 2, 1, 3},
+        {2480, 3508, 1, 12, true, 2, 3, 7},  {5000, 300, 1, 12, true, 12, 1, 13},
+        {640, 480, 1, 12, false, 4, 3, 12},  {640, 480, 1, 1, true, 1, 1, 1},
+        {100, 100, 2, 4, true, 2, 2, 5},     {100, 100, 3, 3, true, 1, 3, 4},
+        {65500, 1, 1, 64, true, 64, 1, 65},  {1, 65500, 1, 64, true, 1, 64, 65},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct snug_tile_options options = default_options();
+        options.min_tiles = cases[i].min;
+        options.max_tiles = cases[i].max;
+        options.thumbnail = cases[i].thumbnail;
+        struct snug_tile_grid grid = snug_tile_choose(cases[i].width, cases[i].height, &options);
+        if (grid.columns != cases[i].columns || grid.rows != cases[i].rows ||
+            grid.tiles != cases[i].tiles)
+            print_error("%lldx%lld: %lldx%lld, %lld tiles, expected %lldx%lld, %lld\n",
+                        (long long)cases[i].width, (long long)cases[i].height,
+                        (long long)grid.columns, (long long)grid.rows, (long long)grid.tiles,
+                        (long long)cases[i].columns, (long long)cases[i].rows,
+                        (long long)cases[i].tiles);
+        assert_int_equal(grid.columns, cases[i].columns);
+        assert_int_equal(grid.rows, cases[i].rows);
+        assert_int_equal(grid.tiles, cases[i].tiles);
+    }
+}
+
+/* ---- normalising ---- */
+
+static void test_normalise(void **state)
+{
+    (void)state;
+    /* A canvas of 20 x 18 pixels, all values; the tile of side 16 at (3, 2). */
+    enum { WIDTH = 20, HEIGHT = 18, SIDE = 16, LEFT = 3, TOP = 2 };
+    static unsigned char canvas[WIDTH * HEIGHT * 3];
+    static float out[3 * SIDE * SIDE + 1];
+    struct snug_tile_options options = default_options();
+    options.tile_side = SIDE;
+    for (int i = 0; i < WIDTH * HEIGHT * 3; i++)
+        canvas[i] = (unsigned char)(i * 89);
+    out[3 * SIDE * SIDE] = 12345.0f;
+    snug_tile_normalise(canvas, WIDTH, LEFT, TOP, &options, out);
+    for (int c = 0; c < 3; c++)
+        for (int y = 0; y < SIDE; y++)
+            for (int x = 0; x < SIDE; x++) {
+                volatile float scaled =
+                    (float)canvas[((y + TOP) * WIDTH + x + LEFT) * 3 + c] / 255.0f;
+                volatile float centred = scaled - options.mean[c];
+                float wanted = centred / options.std[c], found = out[(c * SIDE + y) * SIDE + x];
+                if (memcmp(&found, &wanted, sizeof found) != 0)
+                    print_error("channel %d, y %d, x %d: %.9g, expected %.9g\n", c, y, x,
+                                (double)found, (double)wanted);
+                assert_memory_equal(&found, &wanted, sizeof found);
+            }
+    assert_true(out[3 * SIDE * SIDE] == 12345.0f);
+}
+
+/* ---- the whole of it ---- */
+
+/* A picture that is its own canvas (nothing is resized): every tile must be the right part of it.
+ */
+static void test_cutting(void **state)
+{
+    (void)state;
+    enum { SIDE = 8, COLUMNS = 3, ROWS = 2, WIDTH = SIDE * COLUMNS, HEIGHT = SIDE * ROWS };
+    static unsigned char pixels[WIDTH * HEIGHT * 3], thumbnail[SIDE * SIDE * 3];
+    const struct snug_allocator *heap = snug_allocator_heap();
+    struct snug_tile_options options = default_options();
+    options.tile_side = SIDE;
+    for (int i = 0; i < WIDTH * HEIGHT; i++) {
+        pixels[i * 3] = (unsigned char)(i % WIDTH);
+        pixels[i * 3 + 1] = (unsigned char)(i / WIDTH);
+        pixels[i * 3 + 2] = (unsigned char)(i * 31);
+    }
+    const struct snug_image image = {WIDTH, HEIGHT, pixels, heap};
+    struct snug_tile_grid grid = {0};
+    float *floats = NULL;
+    unsigned char *u8 = NULL;
+    assert_int_equal(snug_tiles_make(&image, &options, heap, &grid, &floats, &u8, NULL),
+                     SNUG_STATUS_OK);
+    assert_int_equal(grid.columns, COLUMNS);
+    assert_int_equal(grid.rows, ROWS);
+    assert_int_equal(grid.tiles, COLUMNS * ROWS + 1);
+    for (int tile = 0; tile < COLUMNS * ROWS; tile++)
+        for (int y = 0; y < SIDE; y++)
+            assert_memory_equal(
+                u8 + (tile * SIDE + y) * SIDE * 3,
+                pixels + ((tile / COLUMNS * SIDE + y) * WIDTH + tile % COLUMNS * SIDE) * 3,
+                SIDE * 3);
+    assert_int_equal(
+        snug_resize(pixels, WIDTH, HEIGHT, 3, SIDE, SIDE, options.filter, heap, thumbnail, NULL),
+        SNUG_STATUS_OK);
+    assert_memory_equal(u8 + COLUMNS * ROWS * SIDE * SIDE * 3, thumbnail, sizeof thumbnail);
+    for (int64_t tile = 0; tile < grid.tiles; tile++) {
+        float wanted[3 * SIDE * SIDE];
+        snug_tile_normalise(u8 + tile * SIDE * SIDE * 3, SIDE, 0, 0, &options, wanted);
+        assert_memory_equal(floats + tile * 3 * SIDE * SIDE, wanted, sizeof wanted);
+    }
+    snug_free(heap, floats);
+    snug_free(heap, u8);
+}
+
+static void test_errors(void **state)
+{
+    (void)state;
+    unsigned char pixels[3] = {0};
+    const struct snug_allocator *heap = snug_allocator_heap();
+    for (int i = 0; i < 9; i++) {
+        struct snug_tile_options options = default_options();
+        struct snug_image image = {1, 1, pixels, heap};
+        struct snug_tile_grid grid = {7, 7, 7};
+        float *floats = NULL;
+        struct snug_error error = {0};
+        switch (i) {
+        case 0:
+            image.width = 0;
+            break;
+        case 1:
+            image.height = -1;
+            break;
+        case 2:
+            image.pixels = NULL;
+            break;
+        case 3:
+            options.tile_side = 0;
+            break;
+        case 4:
+            options.min_tiles = 0;
+            break;
+        case 5:
+            options.min_tiles = 13;
+            break;
+        case 6:
+            options.max_tiles = SNUG_MAX_TILES + 1;
+            break;
+        case 7:
+            options.std[1] = 0.0f;
+            break;
+        default:
+            options.mean[2] = NAN;
+            break;
+        }
+        enum snug_status status =
+            snug_tiles_make(&image, &options, heap, &grid, &floats, NULL, &error);
+        if (status != SNUG_STATUS_SHAPE)
+            print_error("case %d: %s, expected shape\n", i, snug_status_text(status));
+        assert_int_equal(status, SNUG_STATUS_SHAPE);
+        assert_null(floats);
+        assert_int_equal(grid.tiles, 7);
+    }
+}
+
+static void test_refused_memory(void **state)
+{
+    (void)state;
+    static unsigned char pixels[30 * 14 * 3];
+    struct snug_tile_options options = default_options();
+    options.tile_side = 8;
+    uint64_t n = 1;
+    for (;; n++) {
+        struct snug_counting_allocator counting;
+        snug_counting_allocator_init(&counting, snug_allocator_heap(), n);
+        const struct snug_image image = {30, 14, pixels, snug_allocator_heap()};
+        struct snug_tile_grid grid = {0};
+        struct snug_error error = {0};
+        float *floats = NULL;
+        unsigned char *u8 = NULL;
+        enum snug_status status =
+            snug_tiles_make(&image, &options, &counting.allocator, &grid, &floats, &u8, &error);
+        if (!counting.failed) {
+            assert_int_equal(status, SNUG_STATUS_OK);
+            snug_free(&counting.allocator, floats);
+            snug_free(&counting.allocator, u8);
+            assert_int_equal(counting.live, 0);
+            break;
+        }
+        assert_int_equal(status, SNUG_STATUS_MEMORY);
+        assert_true(floats == NULL && u8 == NULL);
+        assert_int_equal(counting.live, 0);
+    }
+    assert_true(n > 10);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_grids),          cmocka_unit_test(test_normalise),
+        cmocka_unit_test(test_cutting),        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_refused_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
