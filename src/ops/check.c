@@ -1,0 +1,149 @@
+/* Shape checks of the ops.
+ * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+#include "ops/check.h"
+
+#define REFUSE_UNLESS(condition)                                                                   \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            return SNUG_STATUS_SHAPE;                                                              \
+    } while (0)
+
+static bool is_weight(enum snug_dtype dtype)
+{
+    return dtype == SNUG_DTYPE_F32 || dtype == SNUG_DTYPE_F16 || dtype == SNUG_DTYPE_BF16;
+}
+
+static bool is_cache(enum snug_dtype dtype)
+{
+    return dtype == SNUG_DTYPE_F32 || dtype == SNUG_DTYPE_F16;
+}
+
+enum snug_status snug_check_linear(const struct snug_linear *args)
+{
+    REFUSE_UNLESS(args->rows >= 0 && args->n >= 1 && args->k >= 1 && is_weight(args->w_dtype));
+    REFUSE_UNLESS(args->rows == 0 || (args->x_ld >= args->k && args->y_ld >= args->n));
+    REFUSE_UNLESS(args->rows == 0 || (args->x && args->w && args->y));
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_check_norm(const struct snug_norm *args)
+{
+    REFUSE_UNLESS(args->rows >= 0 && args->cols >= 1);
+    REFUSE_UNLESS(args->rows == 0 || (args->x_ld >= args->cols && args->y_ld >= args->cols));
+    REFUSE_UNLESS(args->rows == 0 || (args->x && args->w && args->y));
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_check_residual(const struct snug_residual *args)
+{
+    REFUSE_UNLESS(args->rows >= 0 && args->cols >= 1);
+    REFUSE_UNLESS(args->rows == 0 || (args->x && args->y));
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_check_gelu(const struct snug_unary *args)
+{
+    REFUSE_UNLESS(args->count >= 0 && (args->count == 0 || (args->x && args->y)));
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_check_silu_mul(const struct snug_unary *args)
+{
+    REFUSE_UNLESS(args->count >= 0 && (args->count == 0 || (args->x && args->up && args->y)));
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_check_rope(const struct snug_rope *args)
+{
+    REFUSE_UNLESS(args->rows >= 0 && args->heads >= 1 && args->head_dim >= 2 &&
+                  args->head_dim <= SNUG_MAX_HEAD_DIM && args->head_dim % 2 == 0);
+    REFUSE_UNLESS(args->first_position >= 0 && args->first_position <= SNUG_MAX_CONTEXT &&
+                  args->rows <= SNUG_MAX_CONTEXT - args->first_position);
+    REFUSE_UNLESS(args->rows == 0 || args->x_ld / args->head_dim >= args->heads);
+    REFUSE_UNLESS(args->rows == 0 || (args->x && args->inv_freq));
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_check_kv_store(const struct snug_kv_store *args)
+{
+    bool empty = args->sequences == 0 || args->rows_per_sequence == 0;
+
+    REFUSE_UNLESS(args->sequences >= 0 && args->rows_per_sequence >= 0 && args->kv_heads >= 1 &&
+                  args->head_dim >= 1 && args->head_dim <= SNUG_MAX_HEAD_DIM);
+    REFUSE_UNLESS(args->capacity >= 0 && args->capacity % SNUG_PANEL == 0 && is_cache(args->dtype));
+    REFUSE_UNLESS(args->first_position >= 0 && args->first_position <= args->capacity &&
+                  args->rows_per_sequence <= args->capacity - args->first_position);
+    REFUSE_UNLESS(empty || (args->k_ld / args->head_dim >= args->kv_heads &&
+                            args->v_ld / args->head_dim >= args->kv_heads));
+    REFUSE_UNLESS(empty ||
+                  (args->k && args->v && args->k_cache && args->v_cache && args->non_finite));
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_check_attention(const struct snug_attention *args)
+{
+    bool empty = args->sequences == 0 || args->rows_per_sequence == 0;
+
+    REFUSE_UNLESS(args->sequences >= 0 && args->rows_per_sequence >= 0 && args->heads >= 1 &&
+                  args->kv_heads >= 1 && args->heads % args->kv_heads == 0 && args->head_dim >= 1 &&
+                  args->head_dim <= SNUG_MAX_HEAD_DIM);
+    REFUSE_UNLESS(args->capacity >= 0 && args->capacity % SNUG_PANEL == 0 && is_cache(args->dtype));
+    REFUSE_UNLESS(args->keys >= 0 && args->keys <= args->capacity && args->first_position >= 0);
+    REFUSE_UNLESS(!args->causal || (args->first_position <= args->keys &&
+                                    args->rows_per_sequence <= args->keys - args->first_position));
+    REFUSE_UNLESS(empty || (args->q_ld / args->head_dim >= args->heads &&
+                            args->out_ld / args->head_dim >= args->heads));
+    REFUSE_UNLESS(empty || (args->q && args->out));
+    REFUSE_UNLESS(empty || args->keys == 0 || (args->k_cache && args->v_cache));
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_check_patches(const struct snug_patches *args)
+{
+    REFUSE_UNLESS(args->tiles >= 0 && args->patch >= 1 && args->side >= 1);
+    REFUSE_UNLESS(args->side % args->patch == 0);
+    REFUSE_UNLESS(args->tiles == 0 || (args->pixels && args->y));
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_check_vision_embed(const struct snug_vision_embed *args)
+{
+    REFUSE_UNLESS(args->tiles >= 0 && args->count >= 0 && args->d >= 1);
+    REFUSE_UNLESS(args->tiles == 0 || (args->cls && args->position && args->y));
+    REFUSE_UNLESS(args->tiles == 0 || args->count == 0 || args->x);
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_check_drop_cls(const struct snug_drop_cls *args)
+{
+    REFUSE_UNLESS(args->tiles >= 0 && args->count >= 0 && args->d >= 1);
+    REFUSE_UNLESS(args->tiles == 0 || args->count == 0 || (args->x && args->y));
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_check_pixel_shuffle(const struct snug_pixel_shuffle *args)
+{
+    REFUSE_UNLESS(args->tiles >= 0 && args->grid >= 0 && args->grid % 2 == 0 && args->d >= 1);
+    REFUSE_UNLESS(args->tiles == 0 || args->grid == 0 || (args->x && args->y));
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_check_embed(const struct snug_embed *args)
+{
+    REFUSE_UNLESS(args->rows >= 0 && args->d >= 1 && args->vocabulary >= 1 &&
+                  is_weight(args->table_dtype));
+    REFUSE_UNLESS(args->rows == 0 || (args->ids && args->table && args->y));
+    for (int64_t r = 0; r < args->rows; r++) {
+        if (args->image_row && args->image_row[r] >= 0)
+            REFUSE_UNLESS(args->features && args->image_row[r] < args->feature_rows);
+        else
+            REFUSE_UNLESS(args->ids[r] >= 0 && args->ids[r] < args->vocabulary);
+    }
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_check_logit_stats(const struct snug_logit_stats *args)
+{
+    REFUSE_UNLESS(args->count >= 1 && args->logits);
+    return SNUG_STATUS_OK;
+}

@@ -1,0 +1,49 @@
+/* Which backends are compiled in, and which of them this processor runs.
+ * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+#include "ops/cpu/backends.h"
+
+#include <string.h>
+
+#if defined(__x86_64__)
+/* What the files of each backend are compiled with. The compiler's check covers the operating
+ * system too: it counts AVX only where the system saves the wide registers. */
+static bool runs_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c");
+}
+
+static bool runs_avx512(void)
+{
+    return runs_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#endif
+
+/* The best comes last. */
+size_t snug_ops_list(struct snug_backend out[8])
+{
+    size_t count = 0;
+
+    out[count++] = (struct snug_backend){snug_ops_ref(), true};
+#if defined(__x86_64__)
+    out[count++] = (struct snug_backend){snug_avx2_ops(), runs_avx2()};
+    out[count++] = (struct snug_backend){snug_avx512_ops(), runs_avx512()};
+#endif
+    out[count] = (struct snug_backend){NULL, false};
+    return count;
+}
+
+const struct snug_ops *snug_ops_find(const char *name)
+{
+    struct snug_backend list[8];
+    size_t count = snug_ops_list(list);
+
+    while (count > 0) {
+        count--;
+        if (list[count].runnable &&
+            (!name || strcmp(name, "auto") == 0 || strcmp(name, list[count].ops->name) == 0))
+            return list[count].ops;
+    }
+    return NULL;
+}

@@ -1,0 +1,702 @@
+/* Every backend against the reference: the same bits (a NaN equals any NaN), nothing written
+ * outside the output, whatever the number of threads. Backends that this processor cannot run are
+ * skipped, by name; their 16-lane code path is tested in plain C instead. Copyright snug
+ * contributors. SPDX-License-Identifier: Apache-2.0 */
+#include "base/math.h"
+#include "ops/cpu/backends.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+#define GUARD 64 /* elements before and after every output */
+#define SENTINEL 0x4bdeadbeu
+
+static const int thread_counts[] = {1, 2, 3, 5};
+static struct snug_pool *pools[COUNT(thread_counts)];
+
+static int make_pools(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(pools); i++)
+        if (snug_pool_create(thread_counts[i], snug_allocator_heap(), &pools[i], NULL))
+            return -1;
+    return 0;
+}
+
+static int free_pools(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(pools); i++)
+        snug_pool_destroy(pools[i]);
+    return 0;
+}
+
+/* The backends under test: all that run here, and the 16-lane path in plain C. */
+static size_t backends(const struct snug_ops *out[8])
+{
+    struct snug_backend list[8];
+    size_t listed = snug_ops_list(list), count = 0;
+
+    for (size_t i = 0; i < listed; i++)
+        if (list[i].runnable && list[i].ops != snug_ops_ref())
+            out[count++] = list[i].ops;
+    out[count++] = snug_generic16_ops();
+    return count;
+}
+
+/* ---- inputs ---- */
+
+enum values { PLAIN, SPECIAL, VALUES };
+
+static uint32_t random_state = 1;
+static uint32_t next_random(void)
+{
+    random_state = random_state * 1664525u + 1013904223u;
+    return random_state >> 8;
+}
+
+static float random_value(enum values values)
+{
+    static const uint32_t special[] = {
+        0x7fc00001u, 0xffc12345u, 0x7f800000u, 0xff800000u, 0x00000001u, 0x80000001u, 0x007fffffu,
+        0x00000000u, 0x80000000u, 0x80000000u, 0x7f7fffffu, 0xff7fffffu, 0x00800000u, 0x3f800000u,
+    };
+    if (values == SPECIAL && next_random() % 61 == 0)
+        return snug_f32_from_bits(special[next_random() % COUNT(special)]);
+    float value = (float)(int32_t)(next_random() % 20001 - 10000) / 4096.0f;
+    return next_random() % 8 == 0 ? value * 0x1p-20f : value;
+}
+
+struct floats {
+    float *data, *block;
+    int64_t count;
+};
+
+static struct floats make_floats(int64_t count)
+{
+    struct floats f = {.count = count};
+    f.block = snug_alloc_array(snug_allocator_heap(), (size_t)(count + 2 * GUARD), sizeof(float));
+    assert_non_null(f.block);
+    f.data = f.block + GUARD;
+    for (int64_t i = 0; i < count + 2 * GUARD; i++)
+        f.block[i] = snug_f32_from_bits(SENTINEL);
+    return f;
+}
+
+static struct floats random_floats(int64_t count, enum values values)
+{
+    struct floats f = make_floats(count);
+    for (int64_t i = 0; i < count; i++)
+        f.data[i] = random_value(values);
+    return f;
+}
+
+static struct floats copy_floats(struct floats from)
+{
+    struct floats f = make_floats(from.count);
+    memcpy(f.block, from.block, (size_t)(from.count + 2 * GUARD) * sizeof(float));
+    return f;
+}
+
+static void free_floats(struct floats f)
+{
+    snug_free(snug_allocator_heap(), f.block);
+}
+
+/* Panels [n, k] of a dtype from random values; the caller frees. */
+static void *random_panels(enum snug_dtype dtype, int64_t n, int64_t k, enum values values)
+{
+    int64_t elements = snug_panel_elements(n, k);
+    size_t size = snug_dtype_size(dtype);
+    char *out = snug_calloc(snug_allocator_heap(), (size_t)elements, size);
+
+    assert_non_null(out);
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t j = 0; j < k; j++) {
+            float value = random_value(values);
+            uint32_t bits = snug_f32_bits(value) >> 16;
+            uint16_t half = dtype == SNUG_DTYPE_F16 ? snug_f32_to_f16(value) : (uint16_t)bits;
+            memcpy(out + (size_t)snug_panel_index(i, j, k) * size,
+                   dtype == SNUG_DTYPE_F32 ? (void *)&value : (void *)&half, size);
+        }
+    }
+    return out;
+}
+
+/* ---- comparison ---- */
+
+static bool same_f32(float a, float b)
+{
+    return snug_f32_bits(a) == snug_f32_bits(b) || (a != a && b != b);
+}
+
+/* Compares outputs with their surroundings; `what` and `number` name the case. */
+static void check_floats(struct floats want, struct floats got, const char *backend,
+                         const char *what, size_t number)
+{
+    assert_int_equal(want.count, got.count);
+    for (int64_t i = -GUARD; i < want.count + GUARD; i++) {
+        uint32_t w = snug_f32_bits(want.data[i]), g = snug_f32_bits(got.data[i]);
+        if (i < 0 || i >= want.count)
+            w = SENTINEL;
+        if (!same_f32(snug_f32_from_bits(w), got.data[i]))
+            fail_msg("%s %s case %zu element %lld: want %08x (%a), got %08x (%a)", backend, what,
+                     number, (long long)i, w, (double)snug_f32_from_bits(w), g,
+                     (double)got.data[i]);
+    }
+}
+
+/* Does something with a backend and a pool, writing to `out`. */
+typedef void run_fn(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
+                    struct floats out);
+
+/* Runs the reference and every backend with every number of threads on copies of `start`. */
+static void compare(const char *what, size_t number, run_fn *run, const void *args,
+                    struct floats start)
+{
+    const struct snug_ops *ops[8];
+    size_t count = backends(ops);
+    struct floats want = copy_floats(start);
+
+    run(args, snug_ops_ref(), pools[1], want);
+    for (size_t b = 0; b < count; b++) {
+        bool slow = ops[b] == snug_generic16_ops();
+        for (size_t t = slow ? number % COUNT(pools) : 0; t < COUNT(pools);
+             t += slow ? COUNT(pools) : 1) {
+            struct floats got = copy_floats(start);
+            run(args, ops[b], pools[t], got);
+            check_floats(want, got, ops[b]->name, what, number);
+            free_floats(got);
+        }
+    }
+    free_floats(want);
+    free_floats(start);
+}
+
+/* ---- linear ---- */
+
+static void run_linear(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
+                       struct floats out)
+{
+    struct snug_linear a = *(const struct snug_linear *)args;
+    a.y = out.data;
+    assert_int_equal(ops->linear(&a, pool), SNUG_STATUS_OK);
+}
+
+static void linear_case(size_t number, int64_t rows, int64_t n, int64_t k)
+{
+    static const enum snug_dtype dtypes[] = {SNUG_DTYPE_F32, SNUG_DTYPE_F16, SNUG_DTYPE_BF16};
+    enum values values = number % 2 ? SPECIAL : PLAIN;
+    int64_t x_ld = k + (number % 5 ? 3 : 0), y_ld = n + (number % 3 ? 5 : 0);
+    struct floats x = random_floats(rows * x_ld, values), bias = random_floats(n, values);
+    struct snug_linear args = {.rows = rows,
+                               .n = n,
+                               .k = k,
+                               .x = x.data,
+                               .x_ld = x_ld,
+                               .w_dtype = dtypes[number % 3],
+                               .bias = number % 4 ? bias.data : NULL,
+                               .y_ld = y_ld};
+    void *w = random_panels(args.w_dtype, n, k, number % 8 < 6 ? PLAIN : values);
+
+    args.w = w;
+    compare("linear", number, run_linear, &args, make_floats(rows * y_ld));
+    snug_free(snug_allocator_heap(), w);
+    free_floats(x);
+    free_floats(bias);
+}
+
+static void test_linear_edges(void **state)
+{
+    static const int64_t rows[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 23, 49};
+    static const int64_t ns[] = {1, 15, 16, 17, 33, 68, 143};
+    static const int64_t ks[] = {1, 255, 256, 257, 512, 513, 1000};
+    size_t number = 0;
+
+    (void)state;
+    for (size_t r = 0; r < COUNT(rows); r++)
+        for (size_t n = 0; n < COUNT(ns); n++)
+            for (size_t k = 0; k < COUNT(ks); k++, number++)
+                if (number % 3 == 0 || rows[r] * ns[n] * ks[k] < 20000)
+                    linear_case(number, rows[r], ns[n], ks[k]);
+}
+
+static void test_linear_large(void **state)
+{
+    static const int64_t shapes[][3] = {{1, 5003, 257}, {1, 2000, 896}, {2, 700, 300},
+                                        {60, 200, 270}, {131, 97, 513}, {97, 1041, 64}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(shapes); i++)
+        for (size_t kind = 0; kind < 3; kind++)
+            linear_case(3 * i + kind, shapes[i][0], shapes[i][1], shapes[i][2]);
+}
+
+/* ---- norms, elementwise, rope ---- */
+
+struct norm_case {
+    struct snug_norm args;
+    bool rms, alias;
+};
+
+static void run_norm(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
+                     struct floats out)
+{
+    struct norm_case c = *(const struct norm_case *)args;
+    c.args.y = out.data;
+    if (c.alias)
+        c.args.x = out.data;
+    assert_int_equal((c.rms ? ops->rms_norm : ops->layer_norm)(&c.args, pool), SNUG_STATUS_OK);
+}
+
+static void test_norms(void **state)
+{
+    static const int64_t shapes[][2] = {{0, 5},    {1, 1},    {2, 31},   {3, 32},   {3, 33},
+                                        {7, 63},   {5, 64},   {4, 255},  {1, 896},  {37, 1024},
+                                        {64, 896}, {9, 4096}, {3, 1001}, {500, 100}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(shapes) * 8; i++) {
+        int64_t rows = shapes[i / 8][0], cols = shapes[i / 8][1];
+        bool alias = i & 4;
+        int64_t ld = cols + (i % 3 ? 2 : 0);
+        struct floats x = random_floats(rows * ld, i & 2 ? SPECIAL : PLAIN);
+        struct floats w = random_floats(cols, PLAIN), b = random_floats(cols, PLAIN);
+        struct norm_case c = {.rms = i & 1,
+                              .alias = alias,
+                              .args = {.rows = rows,
+                                       .cols = cols,
+                                       .x = x.data,
+                                       .x_ld = ld,
+                                       .w = w.data,
+                                       .b = i % 5 ? b.data : NULL,
+                                       .eps = 1e-6f,
+                                       .y_ld = ld}};
+        compare("norm", i, run_norm, &c, alias ? copy_floats(x) : make_floats(rows * ld));
+        free_floats(x);
+        free_floats(w);
+        free_floats(b);
+    }
+}
+
+static void run_residual(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
+                         struct floats out)
+{
+    struct snug_residual a = *(const struct snug_residual *)args;
+    a.x = out.data;
+    assert_int_equal(ops->residual(&a, pool), SNUG_STATUS_OK);
+}
+
+static void test_residual(void **state)
+{
+    static const int64_t shapes[][2] = {{0, 3},  {1, 1},     {3, 7},   {5, 16},
+                                        {2, 33}, {70, 1024}, {3, 9001}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(shapes) * 4; i++) {
+        int64_t rows = shapes[i / 4][0], cols = shapes[i / 4][1];
+        enum values values = i & 2 ? SPECIAL : PLAIN;
+        struct floats y = random_floats(rows * cols, values), g = random_floats(cols, values);
+        struct snug_residual args = {
+            .rows = rows, .cols = cols, .y = y.data, .g = i & 1 ? g.data : NULL};
+        compare("residual", i, run_residual, &args, random_floats(rows * cols, values));
+        free_floats(y);
+        free_floats(g);
+    }
+}
+
+struct unary_case {
+    struct snug_unary args;
+    bool silu;
+    int alias; /* 0 none, 1 y is x, 2 y is up */
+};
+
+static void run_unary(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
+                      struct floats out)
+{
+    struct unary_case c = *(const struct unary_case *)args;
+    c.args.y = out.data;
+    if (c.alias == 1)
+        c.args.x = out.data;
+    if (c.alias == 2)
+        c.args.up = out.data;
+    assert_int_equal((c.silu ? ops->silu_mul : ops->gelu)(&c.args, pool), SNUG_STATUS_OK);
+}
+
+static void test_activations(void **state)
+{
+    static const int64_t counts[] = {0, 1, 7, 8, 15, 16, 17, 100, 8192, 8193, 40001};
+    (void)state;
+    for (size_t i = 0; i < COUNT(counts) * 12; i++) {
+        int64_t count = counts[i / 12];
+        enum values values = i & 1 ? SPECIAL : PLAIN;
+        struct floats x = random_floats(count, values), up = random_floats(count, values);
+        struct unary_case c = {.silu = i & 2,
+                               .alias = (int)(i / 4 % 3),
+                               .args = {.count = count, .x = x.data, .up = up.data}};
+        for (int64_t e = 0; e < count; e++)
+            x.data[e] *= 16.0f; /* into the saturated parts too */
+        compare("activation", i, run_unary, &c, c.alias ? copy_floats(x) : make_floats(count));
+        free_floats(x);
+        free_floats(up);
+    }
+}
+
+static void run_rope(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
+                     struct floats out)
+{
+    struct snug_rope a = *(const struct snug_rope *)args;
+    a.x = out.data;
+    assert_int_equal(ops->rope(&a, pool), SNUG_STATUS_OK);
+}
+
+static void test_rope(void **state)
+{
+    static const struct snug_rope cases[] = {
+        {.rows = 0, .heads = 1, .head_dim = 2},
+        {.rows = 1, .heads = 1, .head_dim = 2, .first_position = 5},
+        {.rows = 3, .heads = 2, .head_dim = 6, .first_position = 1000000},
+        {.rows = 17, .heads = 14, .head_dim = 64, .first_position = 3000},
+        {.rows = 40, .heads = 3, .head_dim = 34},
+        {.rows = 9, .heads = 2, .head_dim = 256, .first_position = 77},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases) * 2; i++) {
+        struct snug_rope args = cases[i / 2];
+        struct floats frequencies = make_floats(args.head_dim / 2);
+        for (int64_t f = 0; f < args.head_dim / 2; f++)
+            frequencies.data[f] =
+                (float)(1.0 / snug_pow(1e6, 2.0 * (double)f / (double)args.head_dim));
+        args.inv_freq = frequencies.data;
+        args.x_ld = args.heads * args.head_dim + (int64_t)(i & 1) * 3;
+        compare("rope", i, run_rope, &args,
+                random_floats(args.rows * args.x_ld, i & 1 ? SPECIAL : PLAIN));
+        free_floats(frequencies);
+    }
+}
+
+/* ---- cache and attention ---- */
+
+static void run_kv_store(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
+                         struct floats out)
+{
+    struct snug_kv_store a = *(const struct snug_kv_store *)args;
+    bool found = false;
+    int64_t k_elements = a.sequences * a.kv_heads * snug_k_cache_elements(a.capacity, a.head_dim);
+    a.k_cache = out.data;
+    a.v_cache = out.data + (a.dtype == SNUG_DTYPE_F32 ? k_elements : (k_elements + 1) / 2);
+    a.non_finite = &found;
+    assert_int_equal(ops->kv_store(&a, pool), SNUG_STATUS_OK);
+    out.data[out.count - 1] = found ? 1.0f : 0.0f;
+    if (a.dtype == SNUG_DTYPE_F32)
+        return;
+    /* NaNs of 16 bits to one pattern, so that the comparison may be by bits */
+    uint16_t *half = (void *)out.data;
+    for (int64_t i = 0; i < (out.count - 1) * 2; i++)
+        if ((half[i] & 0x7c00) == 0x7c00 && (half[i] & 0x3ff))
+            half[i] = 0x7e00;
+}
+
+struct shape {
+    int64_t sequences, rows, heads, kv_heads, head_dim, capacity, first, keys;
+    bool causal;
+};
+
+static const struct shape shapes[] = {
+    {1, 1, 1, 1, 1, 16, 0, 1, false},          {1, 1, 2, 1, 8, 16, 0, 0, false},
+    {1, 5, 2, 2, 24, 16, 0, 15, false},        {2, 3, 2, 1, 16, 32, 0, 16, false},
+    {3, 17, 4, 2, 64, 32, 0, 17, false},       {1, 50, 2, 2, 80, 256, 0, 255, false},
+    {2, 26, 3, 3, 64, 256, 0, 256, false},     {1, 30, 2, 1, 128, 272, 0, 257, false},
+    {1, 70, 4, 4, 64, 608, 0, 600, false},     {1, 1, 14, 2, 64, 608, 599, 600, true},
+    {1, 1, 14, 2, 64, 1040, 1030, 1031, true}, {1, 1, 28, 4, 128, 768, 700, 701, true},
+    {1, 3, 14, 2, 64, 608, 510, 513, true},    {1, 40, 14, 2, 64, 48, 0, 40, true},
+    {1, 40, 3, 3, 32, 304, 250, 290, true},    {1, 280, 2, 1, 16, 288, 0, 280, true},
+    {1, 30, 4, 4, 256, 560, 500, 530, true},   {2, 20, 2, 2, 64, 288, 255, 275, true},
+    {2, 0, 2, 2, 64, 32, 0, 7, false},         {0, 4, 2, 2, 64, 32, 0, 7, false},
+    {1, 2, 12, 1, 80, 1296, 0, 1290, false},   {4, 1, 6, 2, 64, 528, 0, 520, false},
+};
+
+static void test_kv_store(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(shapes) * 4; i++) {
+        const struct shape *s = &shapes[i / 4];
+        int64_t heads = s->sequences * s->kv_heads,
+                ld = s->kv_heads * s->head_dim + (i & 2 ? 3 : 0);
+        int64_t rows = s->rows < s->capacity - s->first ? s->rows : s->capacity - s->first;
+        int64_t elements = heads * (snug_k_cache_elements(s->capacity, s->head_dim) +
+                                    snug_v_cache_elements(s->capacity, s->head_dim));
+        struct floats k = random_floats(s->sequences * rows * ld, i & 2 ? SPECIAL : PLAIN);
+        struct floats v = random_floats(s->sequences * rows * ld, i & 2 ? SPECIAL : PLAIN);
+        struct snug_kv_store args = {.sequences = s->sequences,
+                                     .rows_per_sequence = rows,
+                                     .kv_heads = s->kv_heads,
+                                     .head_dim = s->head_dim,
+                                     .capacity = s->capacity,
+                                     .first_position = s->first,
+                                     .k = k.data,
+                                     .v = v.data,
+                                     .k_ld = ld,
+                                     .v_ld = ld,
+                                     .dtype = i & 1 ? SNUG_DTYPE_F16 : SNUG_DTYPE_F32};
+        for (int64_t e = 0; e < k.count; e += 13)
+            k.data[e] *= i & 2 ? 0x1p-14f : 0x1p14f; /* subnormal or large as f16 */
+        compare("kv_store", i, run_kv_store, &args, make_floats(elements + 1));
+        free_floats(k);
+        free_floats(v);
+    }
+}
+
+static void run_attention(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
+                          struct floats out)
+{
+    struct snug_attention a = *(const struct snug_attention *)args;
+    a.out = out.data;
+    assert_int_equal(ops->attention(&a, pool), SNUG_STATUS_OK);
+}
+
+static void attention_case(size_t number, const struct shape *s, enum snug_dtype dtype,
+                           enum values values)
+{
+    int64_t ld = s->heads * s->head_dim + (number & 1 ? 7 : 0), rows = s->sequences * s->rows;
+    int64_t caches = s->sequences * s->kv_heads;
+    struct floats q = random_floats(rows * ld, values);
+    /* whole caches of random values: what lies beyond the keys must not matter */
+    void *k = random_panels(dtype, caches * s->capacity, s->head_dim, values);
+    void *v = random_panels(dtype, caches * snug_panel_count(s->head_dim) * SNUG_PANEL, s->capacity,
+                            values);
+    struct snug_attention args = {.sequences = s->sequences,
+                                  .rows_per_sequence = s->rows,
+                                  .heads = s->heads,
+                                  .kv_heads = s->kv_heads,
+                                  .head_dim = s->head_dim,
+                                  .capacity = s->capacity,
+                                  .first_position = s->first,
+                                  .keys = s->keys,
+                                  .causal = s->causal,
+                                  .scale = (float)(1.0 / sqrt((double)s->head_dim)),
+                                  .q = q.data,
+                                  .q_ld = ld,
+                                  .dtype = dtype,
+                                  .k_cache = k,
+                                  .v_cache = v,
+                                  .out_ld = ld};
+
+    compare("attention", number, run_attention, &args, make_floats(rows * ld));
+    snug_free(snug_allocator_heap(), k);
+    snug_free(snug_allocator_heap(), v);
+    free_floats(q);
+}
+
+static void test_attention(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(shapes) * 3; i++)
+        attention_case(i, &shapes[i / 3], i % 3 == 1 ? SNUG_DTYPE_F16 : SNUG_DTYPE_F32,
+                       i % 3 == 2 ? SPECIAL : PLAIN);
+}
+
+/* ---- moving rows ---- */
+
+enum gather { PATCHES, VISION_EMBED, DROP_CLS, PIXEL_SHUFFLE, EMBED };
+
+struct gather_case {
+    enum gather op;
+    struct snug_patches patches;
+    struct snug_vision_embed vision_embed;
+    struct snug_drop_cls drop_cls;
+    struct snug_pixel_shuffle pixel_shuffle;
+    struct snug_embed embed;
+};
+
+static void run_gather(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
+                       struct floats out)
+{
+    struct gather_case c = *(const struct gather_case *)args;
+    enum snug_status status = SNUG_STATUS_OK;
+
+    c.patches.y = c.vision_embed.y = c.drop_cls.y = c.pixel_shuffle.y = c.embed.y = out.data;
+    switch (c.op) {
+    case PATCHES:
+        status = ops->patches(&c.patches, pool);
+        break;
+    case VISION_EMBED:
+        status = ops->vision_embed(&c.vision_embed, pool);
+        break;
+    case DROP_CLS:
+        status = ops->drop_cls(&c.drop_cls, pool);
+        break;
+    case PIXEL_SHUFFLE:
+        status = ops->pixel_shuffle(&c.pixel_shuffle, pool);
+        break;
+    case EMBED:
+        status = ops->embed(&c.embed, pool);
+        break;
+    }
+    assert_int_equal(status, SNUG_STATUS_OK);
+}
+
+static void test_gather(void **state)
+{
+    static const int64_t tiles[] = {0, 1, 3}, grids[] = {2, 4, 10}, ds[] = {1, 7, 64, 200};
+    size_t number = 0;
+
+    (void)state;
+    for (size_t t = 0; t < COUNT(tiles); t++) {
+        for (size_t g = 0; g < COUNT(grids); g++) {
+            for (size_t d = 0; d < COUNT(ds); d++, number++) {
+                int64_t n = tiles[t], grid = grids[g], cells = grid * grid, width = ds[d];
+                int64_t patch = 1 + (int64_t)d;
+                struct floats x = random_floats(n * (cells + 1) * width + 1, SPECIAL);
+                struct floats rows = random_floats((cells + 2) * width, SPECIAL);
+                struct floats pixels = random_floats(n * 3 * cells * patch * patch, SPECIAL);
+                struct gather_case c = {
+                    .patches = {n, grid * patch, patch, pixels.data, NULL},
+                    .vision_embed = {n, cells, width, x.data, rows.data, rows.data + width, NULL},
+                    .drop_cls = {n, cells, width, x.data, NULL},
+                    .pixel_shuffle = {n, grid, width, number & 1, x.data, NULL}};
+                c.op = PATCHES;
+                compare("patches", number, run_gather, &c, make_floats(pixels.count));
+                c.op = VISION_EMBED;
+                compare("vision_embed", number, run_gather, &c,
+                        make_floats(n * (cells + 1) * width));
+                c.op = DROP_CLS;
+                compare("drop_cls", number, run_gather, &c, make_floats(n * cells * width));
+                c.op = PIXEL_SHUFFLE;
+                compare("pixel_shuffle", number, run_gather, &c, make_floats(n * cells * width));
+                free_floats(x);
+                free_floats(rows);
+                free_floats(pixels);
+            }
+        }
+    }
+}
+
+static void test_embed(void **state)
+{
+    static const enum snug_dtype dtypes[] = {SNUG_DTYPE_F32, SNUG_DTYPE_F16, SNUG_DTYPE_BF16};
+    enum { ROWS = 90, VOCABULARY = 37, FEATURES = 5 };
+    int32_t ids[ROWS], image_row[ROWS];
+
+    (void)state;
+    for (int r = 0; r < ROWS; r++) {
+        ids[r] = (int32_t)(next_random() % VOCABULARY);
+        image_row[r] = r % 3 ? -1 : (int32_t)(next_random() % FEATURES);
+    }
+    for (size_t i = 0; i < 18; i++) {
+        int64_t d = i / 6 == 0 ? 1 : i / 6 == 1 ? 33 : 896, rows = i % 2 ? ROWS : 1;
+        struct floats features = random_floats(FEATURES * d, SPECIAL);
+        void *table = random_panels(dtypes[i % 3], VOCABULARY, d, SPECIAL);
+        struct gather_case c = {.op = EMBED,
+                                .embed = {.rows = rows,
+                                          .d = d,
+                                          .vocabulary = VOCABULARY,
+                                          .feature_rows = FEATURES,
+                                          .ids = ids,
+                                          .image_row = i % 4 < 2 ? image_row : NULL,
+                                          .table_dtype = dtypes[i % 3],
+                                          .table = table,
+                                          .features = features.data}};
+        compare("embed", i, run_gather, &c, make_floats(rows * d));
+        snug_free(snug_allocator_heap(), table);
+        free_floats(features);
+    }
+}
+
+/* ---- logits ---- */
+
+static void run_logit_stats(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
+                            struct floats out)
+{
+    struct snug_logit_stats a = *(const struct snug_logit_stats *)args;
+    a.argmax = -1;
+    assert_int_equal(ops->logit_stats(&a, pool), SNUG_STATUS_OK);
+    out.data[0] = (float)a.argmax;
+    out.data[1] = a.max;
+    out.data[2] = a.sum;
+    out.data[3] = a.finite ? 1 : 0;
+}
+
+static void test_logit_stats(void **state)
+{
+    static const int64_t counts[] = {1, 2, 31, 32, 33, 64, 255, 256, 257, 1000, 30001};
+    (void)state;
+    for (size_t i = 0; i < COUNT(counts) * 6; i++) {
+        int64_t count = counts[i / 6];
+        struct floats logits = random_floats(count, i % 6 == 1 ? SPECIAL : PLAIN);
+        for (int64_t e = 0; e < count; e++) {
+            if (i % 6 == 2)
+                logits.data[e] = e % 2 ? -0.0f : 0.0f; /* all tie, the first zero's sign counts */
+            if (i % 6 == 3)
+                logits.data[e] = e % 2 ? 0.0f : -0.0f;
+            if (i % 6 == 4)
+                logits.data[e] = floorf(logits.data[e]); /* many ties */
+            if (i % 6 == 5 && e % 7 == 0)
+                logits.data[e] = -INFINITY;
+        }
+        struct snug_logit_stats args = {.count = count, .logits = logits.data};
+        compare("logit_stats", i, run_logit_stats, &args, make_floats(4));
+        free_floats(logits);
+    }
+}
+
+/* ---- which backends there are ---- */
+
+static void test_find(void **state)
+{
+    struct snug_backend list[8];
+    size_t count = snug_ops_list(list);
+    const struct snug_ops *best = snug_ops_find("auto");
+
+    (void)state;
+    assert_true(count >= 1);
+    assert_null(list[count].ops);
+    assert_string_equal(list[0].ops->name, "ref");
+    assert_ptr_equal(snug_ops_find(NULL), best);
+    assert_null(snug_ops_find("no such backend"));
+    assert_null(snug_ops_find(""));
+    for (size_t i = 0; i < count; i++) {
+        const struct snug_ops *found = snug_ops_find(list[i].ops->name);
+        assert_ptr_equal(found, list[i].runnable ? list[i].ops : NULL);
+        if (list[i].runnable && i + 1 == count)
+            assert_ptr_equal(best, list[i].ops);
+    }
+}
+
+/* Skipped backends show as skipped tests. */
+static void skip_unless_runnable(const char *name)
+{
+    if (snug_ops_find(name))
+        return;
+    print_message(
+        "%s: skipped, this processor cannot run it (its code path ran as generic16 if it has "
+        "16 lanes)\n",
+        name);
+    skip();
+}
+
+static void test_avx2_ran(void **state)
+{
+    (void)state;
+    skip_unless_runnable("avx2");
+}
+
+static void test_avx512_ran(void **state)
+{
+    (void)state;
+    skip_unless_runnable("avx512");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_find),         cmocka_unit_test(test_avx2_ran),
+        cmocka_unit_test(test_avx512_ran),   cmocka_unit_test(test_linear_edges),
+        cmocka_unit_test(test_linear_large), cmocka_unit_test(test_norms),
+        cmocka_unit_test(test_residual),     cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_rope),         cmocka_unit_test(test_kv_store),
+        cmocka_unit_test(test_attention),    cmocka_unit_test(test_gather),
+        cmocka_unit_test(test_embed),        cmocka_unit_test(test_logit_stats),
+    };
+    return cmocka_run_group_tests(tests, make_pools, free_pools);
+}
