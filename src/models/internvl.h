@@ -1,0 +1,18 @@
+/* InternVL: names of its tensors in the three layouts, and its forward pass. Facts: internvl.md.
+ * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+#ifndef SNUG_MODELS_INTERNVL_H
+#define SNUG_MODELS_INTERNVL_H
+
+#include "models/model.h"
+
+/* The weights the configuration calls for, with names and shapes, each found in the checkpoint; and every
+ * tensor of the checkpoint accounted for. Appends to model->weights. */
+SNUG_CHECK_RESULT enum snug_status snug_internvl_weights(struct snug_model *model,
+                                                         const struct snug_safetensors *checkpoint,
+                                                         const char *folder, struct snug_error *error);
+
+/* Lays out vision, prefill and decode. */
+void snug_internvl_program(const struct snug_model *model, const struct snug_program_options *options,
+                           struct snug_program *program, struct snug_program_handles *handles);
+
+#endif

@@ -1,0 +1,200 @@
+/* Finding, checking, laying out and packing a model's weights.
+ * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+#include "models/weights.h"
+
+#include <stdlib.h>
+
+/* Panels or elements one task packs: about 256 KiB, so that threads share the work evenly. */
+#define PACK_TASK_ELEMENTS 65536
+
+void snug_weight_list_init(struct snug_weight_list *list, struct snug_model *model,
+                           const struct snug_safetensors *checkpoint, const char *folder)
+{
+    *list = (struct snug_weight_list){.model = model, .checkpoint = checkpoint, .folder = folder};
+}
+
+void snug_weight_list_free(struct snug_weight_list *list) { snug_free(list->model->allocator, list->used); }
+
+static bool same_shape(const struct snug_shape *a, const struct snug_shape *b)
+{
+    return a->rank == b->rank && !memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims);
+}
+
+static enum snug_status grow(struct snug_weight_list *list, struct snug_error *error)
+{
+    struct snug_model *model = list->model;
+    if (!list->used) {
+        list->used = snug_calloc(model->allocator, snug_safetensors_count(list->checkpoint) + 1, sizeof *list->used);
+        if (!list->used)
+            return snug_error_memory(error, snug_safetensors_count(list->checkpoint), "the list of weights");
+    }
+    if (model->weight_count < list->capacity)
+        return SNUG_STATUS_OK;
+    size_t capacity = list->capacity ? 2 * list->capacity : 64;
+    struct snug_weight *grown = snug_realloc_array(model->allocator, model->weights, capacity, sizeof *grown);
+    if (!grown)
+        return snug_error_memory(error, capacity * sizeof *grown, "the list of weights");
+    model->weights = grown;
+    list->capacity = capacity;
+    return SNUG_STATUS_OK;
+}
+
+static enum snug_status find_view(const struct snug_weight_list *list, const struct snug_weight_request *request,
+                                  const struct snug_shape *expected, const struct snug_tensor_view **out,
+                                  struct snug_error *error)
+{
+    char text[128];
+    *out = NULL;
+    for (int i = 0; i < 3; i++) {
+        bool repeated = false;
+        for (int j = 0; j < i; j++)
+            repeated |= !strcmp(request->candidates[i], request->candidates[j]);
+        const struct snug_tensor_view *view =
+            repeated ? NULL : snug_safetensors_find(list->checkpoint, request->candidates[i]);
+        if (view && *out)
+            return snug_error_set(error, SNUG_STATUS_MODEL, "%s: tensors %s and %s are the same weight, but both are "
+                                  "there", list->folder, (*out)->name, view->name);
+        if (view)
+            *out = view;
+    }
+    if (!*out)
+        return snug_error_set(error, SNUG_STATUS_MODEL, "%s: tensor %s %s is missing", list->folder,
+                              request->candidates[0], snug_shape_format(expected, text));
+    return SNUG_STATUS_OK;
+}
+
+static enum snug_status check_view(const struct snug_weight_list *list, const struct snug_tensor_view *view,
+                                   const struct snug_shape *expected, struct snug_error *error)
+{
+    char want[128], have[128];
+    const char *shard = snug_safetensors_shard_name(list->checkpoint, view->shard);
+    if (!same_shape(&view->shape, expected))
+        return snug_error_set(error, SNUG_STATUS_MODEL, "%s: tensor %s has shape %s, but config.json calls for %s",
+                              shard, view->name, snug_shape_format(&view->shape, have),
+                              snug_shape_format(expected, want));
+    if (view->dtype != SNUG_DTYPE_F32 && view->dtype != SNUG_DTYPE_F16 && view->dtype != SNUG_DTYPE_BF16)
+        return snug_error_set(error, SNUG_STATUS_UNSUPPORTED,
+                              "%s: tensor %s is of type %s; snug reads BF16, F16 and F32 weights", shard, view->name,
+                              snug_dtype_name(view->dtype));
+    return SNUG_STATUS_OK;
+}
+
+static size_t index_of(const struct snug_safetensors *checkpoint, const struct snug_tensor_view *view)
+{
+    return (size_t)(view - snug_safetensors_at(checkpoint, 0));
+}
+
+enum snug_status snug_weight_list_add(struct snug_weight_list *list, const struct snug_weight_request *request,
+                                      struct snug_error *error)
+{
+    struct snug_model *model = list->model;
+    struct snug_shape expected = request->shape;
+    const struct snug_tensor_view *view;
+    if (!expected.rank)
+        expected = request->k ? (struct snug_shape){2, {request->n, request->k}}
+                              : (struct snug_shape){1, {request->n}};
+    enum snug_status status = grow(list, error);
+    if (!status)
+        status = find_view(list, request, &expected, &view, error);
+    if (status)
+        return status;
+    bool stacked = request->stacked_name && !strcmp(view->name, request->stacked_name);
+    if (stacked)
+        expected.dims[0] = request->stacked_rows;
+    status = check_view(list, view, &expected, error);
+    if (status)
+        return status;
+    list->used[index_of(list->checkpoint, view)] = true;
+    const char *name = snug_arena_strdup(&model->arena, request->name);
+    const char *source = snug_arena_strdup(&model->arena, view->name);
+    if (!name || !source)
+        return snug_error_memory(error, strlen(request->name), "a weight's name");
+    model->weights[model->weight_count++] =
+        (struct snug_weight){.name = name, .source = source, .view = view, .n = request->n, .k = request->k,
+                             .first_row = stacked ? request->stacked_first : 0,
+                             .dtype = request->k ? view->dtype : SNUG_DTYPE_F32};
+    return SNUG_STATUS_OK;
+}
+
+/* Buffers some exporters leave in a state dict; they hold nothing a forward pass needs. */
+static bool is_harmless(const char *name)
+{
+    return snug_text_ends_with_ignore_case(name, "rotary_emb.inv_freq") ||
+           snug_text_ends_with_ignore_case(name, "position_ids");
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct snug_weight *)a)->name, ((const struct snug_weight *)b)->name);
+}
+
+enum snug_status snug_weight_list_finish(struct snug_weight_list *list, struct snug_error *error)
+{
+    struct snug_model *model = list->model;
+    char text[128];
+    for (size_t i = 0; i < snug_safetensors_count(list->checkpoint); i++) {
+        const struct snug_tensor_view *view = snug_safetensors_at(list->checkpoint, i);
+        if (!list->used[i] && !is_harmless(view->name))
+            return snug_error_set(error, SNUG_STATUS_MODEL,
+                                  "%s: tensor %s %s is not part of the model that config.json describes",
+                                  snug_safetensors_shard_name(list->checkpoint, view->shard), view->name,
+                                  snug_shape_format(&view->shape, text));
+    }
+    size_t offset = 0;
+    for (size_t i = 0; i < model->weight_count; i++) {
+        struct snug_weight *w = &model->weights[i];
+        int64_t elements = w->k ? snug_panel_elements(w->n, w->k) : w->n;
+        w->bytes = (size_t)elements * snug_dtype_size(w->dtype);
+        w->offset = offset;
+        offset += (w->bytes + SNUG_REGION_ALIGNMENT - 1) / SNUG_REGION_ALIGNMENT * SNUG_REGION_ALIGNMENT;
+        model->parameters += w->k ? w->n * w->k : w->n;
+    }
+    model->weights_bytes = offset;
+    qsort(model->weights, model->weight_count, sizeof *model->weights, by_name);
+    return SNUG_STATUS_OK;
+}
+
+const struct snug_weight *snug_model_weight_or_null(const struct snug_model *model, const char *name)
+{
+    struct snug_weight key = {.name = name};
+    return bsearch(&key, model->weights, model->weight_count, sizeof key, by_name);
+}
+
+const struct snug_weight *snug_model_weight(const struct snug_model *model, const char *name)
+{
+    const struct snug_weight *weight = snug_model_weight_or_null(model, name);
+    SNUG_ASSERT(weight);
+    return weight;
+}
+
+/* ---- packing ---- */
+
+struct packing {
+    const struct snug_weight *weight;
+    unsigned char *base;
+    int64_t per_task; /* panels of a matrix, elements of a vector */
+};
+
+static void pack_task(void *context, int64_t index, int worker)
+{
+    (void)worker;
+    const struct packing *p = context;
+    const struct snug_weight *w = p->weight;
+    size_t element = snug_dtype_size(w->view->dtype);
+    const unsigned char *source = w->view->data + (size_t)(w->first_row * (w->k ? w->k : 1)) * element;
+    unsigned char *target = p->base + w->offset;
+    int64_t first = index * p->per_task, all = w->k ? snug_panel_count(w->n) : w->n;
+    int64_t end = first + p->per_task < all ? first + p->per_task : all;
+    if (w->k)
+        snug_panel_pack(w->dtype, source, w->n, w->k, first, end, target);
+    else
+        snug_widen(w->view->dtype, source + (size_t)first * element, end - first, (float *)(void *)target + first);
+}
+
+void snug_weight_pack(const struct snug_weight *weight, unsigned char *base, struct snug_pool *pool)
+{
+    int64_t all = weight->k ? snug_panel_count(weight->n) : weight->n;
+    int64_t per_task = weight->k ? 1 + PACK_TASK_ELEMENTS / (weight->k * SNUG_PANEL) : PACK_TASK_ELEMENTS;
+    struct packing packing = {weight, base, per_task};
+    snug_pool_run(pool, pack_task, &packing, (all + per_task - 1) / per_task);
+}

@@ -1,0 +1,48 @@
+/* From a checkpoint's tensors to packed weights in one region.
+ * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+#ifndef SNUG_MODELS_WEIGHTS_H
+#define SNUG_MODELS_WEIGHTS_H
+
+#include "models/model.h"
+
+#define SNUG_WEIGHT_NAME_BYTES 160
+
+/* What a family asks for: the weight, and the names it may have on disk (the first one stands in messages). */
+struct snug_weight_request {
+    const char *name;
+    int64_t n, k;                /* matrix [n, k]; k == 0: vector or table of n elements */
+    struct snug_shape shape;     /* on disk; rank 0: [n, k] or [n] */
+    const char *candidates[3];
+    const char *stacked_name;    /* the candidate that holds it stacked with others, or NULL */
+    int64_t stacked_rows, stacked_first;
+};
+
+struct snug_weight_list {
+    struct snug_model *model;
+    const struct snug_safetensors *checkpoint;
+    const char *folder;
+    bool *used;      /* by index of the checkpoint's tensors */
+    size_t capacity; /* of model->weights */
+};
+
+void snug_weight_list_init(struct snug_weight_list *list, struct snug_model *model,
+                           const struct snug_safetensors *checkpoint, const char *folder);
+/* Finds it, checks type and shape, appends it. Errors: MODEL (missing, misshapen, there twice),
+ * UNSUPPORTED (element type), MEMORY. */
+SNUG_CHECK_RESULT enum snug_status snug_weight_list_add(struct snug_weight_list *list,
+                                                        const struct snug_weight_request *request,
+                                                        struct snug_error *error);
+/* Refuses tensors nobody asked for; lays the weights out (offsets, weights_bytes, parameters). */
+SNUG_CHECK_RESULT enum snug_status snug_weight_list_finish(struct snug_weight_list *list,
+                                                           struct snug_error *error);
+void snug_weight_list_free(struct snug_weight_list *list);
+
+/* Packs one weight from its view to base + weight->offset. */
+void snug_weight_pack(const struct snug_weight *weight, unsigned char *base, struct snug_pool *pool);
+
+/* By our name; asserts that it is there. Thread-safe. */
+const struct snug_weight *snug_model_weight(const struct snug_model *model, const char *name);
+/* The same, NULL if absent. */
+const struct snug_weight *snug_model_weight_or_null(const struct snug_model *model, const char *name);
+
+#endif

@@ -1,0 +1,46 @@
+/* Runs a phase of a program on a region.
+ * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+#ifndef SNUG_PROGRAM_EXECUTE_H
+#define SNUG_PROGRAM_EXECUTE_H
+
+#include "ops/op.h"
+#include "program/program.h"
+
+/* Called after a step that wrote a matrix (not for caches). name: snug_step_name. data: [rows, cols] f32,
+ * the first output. Returning false stops the run (status INTERRUPTED). */
+typedef bool snug_trace_fn(void *context, const struct snug_step *step, const char *name, const float *data,
+                           int64_t rows, int64_t cols);
+
+struct snug_executor {
+    const struct snug_program *program;
+    const struct snug_ops *ops;
+    struct snug_pool *pool; /* may be NULL */
+    unsigned char *region;  /* base of the planned region */
+    snug_trace_fn *trace;   /* may be NULL */
+    void *trace_context;
+};
+
+struct snug_run {
+    int phase;
+    int64_t units;          /* tiles or tokens of this run, 1 .. max_units */
+    int64_t first_position; /* text: position of the first token */
+    int64_t first_row;      /* vision: row of the features where this micro-batch goes */
+    bool kv_non_finite;     /* out: a key or value that is not finite was stored in a text cache */
+    int kv_step;            /* out: by which step first, if so */
+};
+
+/* Where an operand lies. */
+void *snug_executor_operand(const struct snug_executor *executor, int operand);
+
+/* Allocates nothing. Errors: SHAPE (from an op), INTERRUPTED (the trace said so); the message names the
+ * step. */
+SNUG_CHECK_RESULT enum snug_status snug_execute(const struct snug_executor *executor, struct snug_run *run,
+                                                struct snug_error *error);
+
+/* Runs the phase again and names the first op whose result is not finite: fills *error (status
+ * NON_FINITE, `phase OP -> operand, row R`) and returns it. For use after a check failed; positions and
+ * inputs must be as they were. */
+enum snug_status snug_execute_blame(const struct snug_executor *executor, const struct snug_run *run,
+                                    const char *symptom, struct snug_error *error);
+
+#endif
