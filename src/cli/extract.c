@@ -1,0 +1,291 @@
+/* snug extract: documents in, fields out.
+ * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cli.h"
+#include "cli/inputs.h"
+#include "cli/embedded_model.h"
+#include "cli/output.h"
+#include "cli/schema_file.h"
+
+#include "base/clock.h"
+#include "extract/reader.h"
+
+#include <string.h>
+
+struct settings {
+    const char *model, *schema, *output, *format, *kv, *isa, *system, *chat;
+    int64_t threads, max_new_tokens, min_tiles, max_tiles, max_pixels, vision_batch, prefill_chunk, seed;
+    double temperature, top_p;
+    bool hints, quiet;
+};
+
+static struct settings settings = {.kv = "f16", .top_p = 1};
+
+#define TEXT SNUG_OPTION_KIND_TEXT
+#define FLAG SNUG_OPTION_KIND_FLAG
+#define INTEGER SNUG_OPTION_KIND_INTEGER
+#define NUMBER SNUG_OPTION_KIND_NUMBER
+static const struct snug_option options[] = {
+    {.help = "Model and questions:"},
+    {'m', "model", TEXT, &settings.model, 0, 0, "DIR",
+     "Hugging Face folder of an InternVL3, either layout; default: the small embedded model"},
+    {'s', "schema", TEXT, &settings.schema, 0, 0, "FILE",
+     "the fields to read, as JSON; default: business-document (25 fields)"},
+    {0, "hints", FLAG, &settings.hints, 0, 0, NULL, "write the schema's hints behind the field names"},
+    {0, "system", TEXT, &settings.system, 0, 0, "TEXT",
+     "system text of the prompt, 'none' for none; default: the layout's own"},
+    {0, "chat", TEXT, &settings.chat, 0, 0, "NAME",
+     "internvl-hf or internvl-orig: prompt form for a folder whose chat template is none that snug knows"},
+    {.help = "Output:"},
+    {'o', "output", TEXT, &settings.output, 0, 0, "FILE", "write there instead of to standard output"},
+    {'f', "format", TEXT, &settings.format, 0, 0, "NAME",
+     "jsonl, json, csv or table (for people); default: by the ending of FILE, else jsonl"},
+    {'q', "quiet", FLAG, &settings.quiet, 0, 0, NULL, "no progress and no summary on standard error"},
+    {.help = "Generation (greedy unless a temperature is given):"},
+    {0, "max-new-tokens", INTEGER, &settings.max_new_tokens, 1, SNUG_MAX_NEW_TOKENS, "N",
+     "tokens of an answer at most; default: as the model's folder says, else 800 + 40 a field"},
+    {0, "temperature", NUMBER, &settings.temperature, 0, 100, "T", "above 0: sample"},
+    {0, "top-p", NUMBER, &settings.top_p, 1e-6, 1, "P", "sample from the likeliest tokens that make up P"},
+    {0, "seed", INTEGER, &settings.seed, 0, 9007199254740992.0, "N",
+     "the same seed gives the same answer, in whatever order documents are read"},
+    {.help = "Pictures:"},
+    {0, "min-tiles", INTEGER, &settings.min_tiles, 1, SNUG_MAX_TILES, "N", "tiles of a picture at least"},
+    {0, "max-tiles", INTEGER, &settings.max_tiles, 1, SNUG_MAX_TILES, "N",
+     "and at most, without the thumbnail; default: as the model's folder says"},
+    {0, "max-pixels", INTEGER, &settings.max_pixels, 1, SNUG_MAX_PIXELS, "N", "refuse larger pictures"},
+    {.help = "Machine (none of these changes a bit of the answer, --kv apart):"},
+    {'t', "threads", INTEGER, &settings.threads, 1, SNUG_MAX_THREADS, "N", "default: the processors this process may use"},
+    {0, "kv", TEXT, &settings.kv, 0, 0, "TYPE", "key/value cache in f16 (default) or f32"},
+    {0, "isa", TEXT, &settings.isa, 0, 0, "NAME", "ref, avx2 or avx512; default: the best of this processor"},
+    {0, "prefill-chunk", INTEGER, &settings.prefill_chunk, 1, 65536, "N", "prompt tokens computed together; default 512"},
+    {0, "vision-batch", INTEGER, &settings.vision_batch, 1, 64, "N", "tiles computed together; default 1"},
+};
+#undef TEXT
+#undef FLAG
+#undef INTEGER
+#undef NUMBER
+
+static const struct snug_usage usage = {
+    "snug extract DOCS... [options]",
+    "Reads pictures of documents (JPEG, PNG, WebP, BMP, PNM) and writes their fields.\n"
+    "DOCS are files, always tried, and folders: their pictures, sorted by name.\n"
+    "One bad document gives a row with its error; the others go on. Ctrl-C leaves what\n"
+    "is finished.",
+    "Exit codes: 0 all read, 1 some document partial or failed, 2 wrong usage, 3 model\n"
+    "or schema unusable, 4 not enough memory, 130 interrupted.\n\n"
+    "Examples:\n"
+    "  snug extract samples/ --format table\n"
+    "  snug extract scans/ -m models/InternVL3-8B -o out.jsonl\n"
+    "  snug extract receipt.jpg -s my-fields.json --format json | jq .\n",
+    options, sizeof options / sizeof *options};
+
+/* ---- the run ---- */
+
+struct run {
+    const struct snug_allocator *allocator;
+    struct snug_pool *pool;
+    struct snug_schema *schema;
+    struct snug_reader *reader;
+    struct snug_inputs inputs;
+    struct snug_output output;
+    struct snug_progress_bar bar;
+    const char *current; /* document being read */
+    size_t counts[3];    /* by row status */
+    struct snug_timing sums;
+    int64_t output_tokens, prompt_tokens;
+};
+
+static bool on_progress(void *context, enum snug_stage stage, int64_t tokens)
+{
+    struct run *run = context;
+    snug_progress_update(&run->bar, run->current, snug_stage_text(stage), tokens);
+    return !snug_cli_interrupted;
+}
+
+/* Options that name something: 2 if the name is unknown, -1 to go on. */
+static int check_names(struct snug_reader_options *reader, enum snug_output_format *format)
+{
+    const char *name = settings.format ? settings.format : snug_output_ending(settings.output);
+    if (!snug_output_format_parse(name, format)) {
+        fprintf(stderr, "snug extract: --format is jsonl, json, csv or table, not '%s'\n", name);
+        return 2;
+    }
+    if (strcmp(settings.kv, "f16") && strcmp(settings.kv, "f32")) {
+        fprintf(stderr, "snug extract: --kv is f16 or f32, not '%s'\n", settings.kv);
+        return 2;
+    }
+    reader->kv_dtype = strcmp(settings.kv, "f32") ? SNUG_DTYPE_F16 : SNUG_DTYPE_F32;
+    reader->ops = snug_ops_find(settings.isa);
+    if (!reader->ops) {
+        fprintf(stderr, "snug extract: --isa %s: unknown, or this processor cannot run it\n", settings.isa);
+        return 2;
+    }
+    if (settings.chat && !strcmp(settings.chat, "internvl-hf"))
+        reader->chat = SNUG_CHAT_KIND_INTERNVL_HF;
+    else if (settings.chat && !strcmp(settings.chat, "internvl-orig"))
+        reader->chat = SNUG_CHAT_KIND_INTERNVL_ORIG;
+    else if (settings.chat) {
+        fprintf(stderr, "snug extract: --chat is internvl-hf or internvl-orig, not '%s'\n", settings.chat);
+        return 2;
+    }
+    if (settings.min_tiles && settings.max_tiles && settings.min_tiles > settings.max_tiles) {
+        fprintf(stderr, "snug extract: --min-tiles is above --max-tiles\n");
+        return 2;
+    }
+    return -1;
+}
+
+static enum snug_status open_reader(struct run *run, struct snug_reader_options *o, struct snug_error *error)
+{
+    struct snug_folder folder = {.path = settings.model, .allocator = run->allocator};
+    if (!settings.model)
+        folder = snug_embedded_model(run->allocator);
+    o->pool = run->pool;
+    o->min_tiles = settings.min_tiles;
+    o->max_tiles = settings.max_tiles;
+    o->max_new_tokens = settings.max_new_tokens;
+    o->max_pixels = settings.max_pixels;
+    o->vision_batch = settings.vision_batch;
+    o->prefill_chunk = settings.prefill_chunk;
+    o->sampling = (struct snug_sampling){(float)settings.temperature, (float)settings.top_p, (uint64_t)settings.seed};
+    o->hints = settings.hints;
+    o->system = settings.system && !strcmp(settings.system, "none") ? "" : settings.system;
+    o->progress = on_progress;
+    o->progress_context = run;
+    if (settings.model && !snug_path_is_directory(settings.model))
+        return snug_error_set(error, SNUG_STATUS_NOT_FOUND, "%s: no such model folder", settings.model);
+    return snug_reader_open(&folder, run->schema, o, run->allocator, &run->reader, error);
+}
+
+static void count_row(struct run *run, const struct snug_row *row)
+{
+    run->counts[row->status]++;
+    if (row->status == SNUG_ROW_STATUS_ERROR) {
+        snug_progress_note(&run->bar, "snug: %s", row->error_message);
+        return;
+    }
+    if (row->status == SNUG_ROW_STATUS_PARTIAL)
+        snug_progress_note(&run->bar, "snug: %s: the answer %s after %lld tokens; its row is partial", row->document,
+                           !strcmp(row->finish, "loop") ? "repeats itself and was ended" : "reached its limit",
+                           (long long)row->tokens.output);
+    run->output_tokens += row->tokens.output;
+    run->prompt_tokens += row->tokens.prompt;
+    run->sums.decode_image += row->timing.decode_image;
+    run->sums.vision += row->timing.vision;
+    run->sums.prefill += row->timing.prefill;
+    run->sums.decode += row->timing.decode;
+    run->sums.total += row->timing.total;
+}
+
+static void print_summary(struct run *run, double elapsed_ms)
+{
+    size_t read = run->counts[SNUG_ROW_STATUS_OK] + run->counts[SNUG_ROW_STATUS_PARTIAL];
+    const struct snug_model *model = snug_reader_model(run->reader);
+    snug_progress_note(&run->bar, "%zu of %zu documents: %zu ok, %zu partial, %zu failed; %s, loaded in %.0f ms",
+                       read + run->counts[SNUG_ROW_STATUS_ERROR], run->inputs.count,
+                       run->counts[SNUG_ROW_STATUS_OK], run->counts[SNUG_ROW_STATUS_PARTIAL],
+                       run->counts[SNUG_ROW_STATUS_ERROR], model->name, model->load_ms);
+    if (!read)
+        return;
+    double n = (double)read;
+    snug_progress_note(&run->bar,
+                       "%.1f s; a document %.0f ms: picture %.0f, vision %.0f, prompt %.0f, answer %.0f ms",
+                       elapsed_ms / 1000, run->sums.total / n, run->sums.decode_image / n, run->sums.vision / n,
+                       run->sums.prefill / n, run->sums.decode / n);
+    if (run->sums.prefill > 0 && run->sums.decode > 0)
+        snug_progress_note(&run->bar, "prompt %.0f tokens/s, answer %.0f tokens/s",
+                           (double)run->prompt_tokens / run->sums.prefill * 1000,
+                           (double)run->output_tokens / run->sums.decode * 1000);
+}
+
+/* Reads every document; the exit code. */
+static int read_documents(struct run *run)
+{
+    struct snug_error error;
+    double start = snug_clock_ms();
+    enum snug_status status = SNUG_STATUS_OK;
+    for (size_t i = 0; i < run->inputs.count && !status; i++) {
+        struct snug_row row;
+        run->current = run->inputs.items[i].shown;
+        if (snug_cli_interrupted) {
+            status = SNUG_STATUS_INTERRUPTED;
+            break;
+        }
+        status = snug_reader_read(run->reader, run->inputs.items[i].path, run->current, &row, &error);
+        if (status)
+            break;
+        count_row(run, &row);
+        snug_progress_clear(&run->bar);
+        status = snug_output_row(&run->output, &row, &error);
+        snug_row_free(&row);
+        run->bar.done++;
+    }
+    snug_progress_clear(&run->bar);
+    enum snug_status written = status && status != SNUG_STATUS_INTERRUPTED
+                                   ? status
+                                   : snug_output_finish(&run->output, &error);
+    if (written)
+        return snug_cli_fail_as(1, &error);
+    print_summary(run, snug_clock_ms() - start);
+    if (status == SNUG_STATUS_INTERRUPTED) {
+        fprintf(stderr, "snug: interrupted; %zu of %zu documents are finished%s%s\n", run->bar.done,
+                run->inputs.count, settings.output ? " and written to " : "",
+                settings.output ? settings.output : "");
+        return 130;
+    }
+    return run->counts[SNUG_ROW_STATUS_ERROR] || run->counts[SNUG_ROW_STATUS_PARTIAL] ? 1 : 0;
+}
+
+static int open_all(struct run *run, const char **names, int count)
+{
+    struct snug_error error;
+    struct snug_reader_options reader = snug_reader_options_default();
+    enum snug_output_format format;
+    int code = check_names(&reader, &format);
+    if (code >= 0)
+        return code;
+    int threads = settings.threads ? (int)settings.threads : snug_cpu_count();
+    enum snug_status status = snug_inputs_collect(&run->inputs, names, count, run->allocator, &error);
+    if (status)
+        return snug_cli_fail_as(2, &error);
+    if (!settings.quiet && run->inputs.ignored)
+        fprintf(stderr, "snug: %zu other files ignored\n", run->inputs.ignored);
+    if (!run->inputs.count) {
+        fprintf(stderr, "snug extract: no documents: the folders hold no pictures\n");
+        return 2;
+    }
+    status = snug_pool_create(threads, run->allocator, &run->pool, &error);
+    if (status)
+        return snug_cli_fail(&error);
+    status = snug_cli_load_schema(settings.schema, run->allocator, &run->schema, &error);
+    if (!status)
+        status = open_reader(run, &reader, &error);
+    if (status)
+        return snug_cli_fail_as(snug_status_exit_code(status) == 4 ? 4 : status == SNUG_STATUS_USAGE ? 2 : 3, &error);
+    status = snug_output_open(&run->output, settings.output, format, run->schema, run->allocator, &error);
+    return status ? snug_cli_fail_as(1, &error) : -1;
+}
+
+int snug_cli_extract(int argc, char **argv)
+{
+    struct run run = {.allocator = snug_allocator_heap()};
+    const char **names = snug_alloc_array(run.allocator, (size_t)argc, sizeof *names);
+    int count = 0, code = names ? snug_cli_parse(argc, argv, &usage, names, &count) : 4;
+    if (code < 0 && !count) {
+        fprintf(stderr, "snug extract: which documents?\nTry 'snug extract --help'.\n");
+        code = 2;
+    }
+    if (code < 0)
+        code = open_all(&run, names, count);
+    if (code < 0) {
+        snug_cli_catch_signals();
+        snug_progress_start(&run.bar, run.inputs.count, settings.quiet);
+        code = read_documents(&run);
+    }
+    snug_output_close(&run.output);
+    snug_reader_close(run.reader);
+    snug_schema_free(run.schema);
+    snug_pool_destroy(run.pool);
+    snug_inputs_free(&run.inputs);
+    snug_free(run.allocator, names);
+    return code;
+}
