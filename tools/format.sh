@@ -11,7 +11,7 @@ version=$(clang-format --version | sed 's/.*version \([0-9]*\).*/\1/')
 [ "$version" = 14 ] || echo "clang-format $version: the sources are formatted with 14, others differ in detail"
 
 files=$(find src include tools tests fuzz bench -name golden -prune -o -name corpus -prune -o \
-    \( -name '*.c' -o -name '*.h' \) -type f -print | sort)
+    \( -name '*.c' -o -name '*.h' \) -type f -print 2> /dev/null | sort)
 [ -n "$files" ] || exit 0
 if [ "${1:-format}" = format ]; then
     echo "$files" | xargs clang-format -i

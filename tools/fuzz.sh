@@ -41,8 +41,9 @@ for what in "$@"; do
         printf '  %-22s %10s inputs, %s edges\n' "$what" "${runs:-0}" "${coverage:-?}"
     else
         bad=$((bad + 1))
-        printf '  %-22s FAILED (exit code %s); the end of %s:\n' "$what" $code "$log"
-        grep -v '^stat::' "$log" | tail -n 25 | cut -c 1-160 | sed 's/^/    /'
+        printf '  %-22s FAILED (exit code %s), see %s:\n' "$what" $code "$log"
+        grep -E 'ERROR|SUMMARY|runtime error|^ *#[0-9]+ 0x|Test unit|failed|No such' "$log" | head -n 20 |
+            cut -c 1-160 | sed 's/^/    /'
     fi
 done
 echo "$# targets of $seconds s each, $bad failed"

@@ -6,7 +6,7 @@
                        [--allowed-skips=FILE]
 
 1. unit tests: the programs that meson lists as tests (cmocka; their [ OK ], [ FAILED ], [ SKIPPED ] lines).
-   A test that skips prints "skip: why" first.
+   A test that skips prints "skip: why" first; without that, its last line is the reason.
 2. fuzz corpora: BUILD/fuzz/replay_WHAT over the seeds that fuzz/fuzz_WHAT.c names in its header comment after
    "Seeds:" (and fuzz/corpus/WHAT), one count a target.
 3. layers: tools/check-layers.py, its self-test included.
@@ -169,8 +169,8 @@ def judge_cmocka(name, result):
             elif word == "SKIPPED":
                 tally.skip("%s: %s" % (name, test), talk or "no reason given")
             talk = ""
-        elif line.startswith("skip:"):
-            talk = line[5:].strip()
+        elif line.startswith("skip:") or inside and line.strip():
+            talk = re.sub(r"^skip:", "", line).strip()
     if not expected:
         return None
     if seen < expected:
@@ -389,7 +389,7 @@ class Runner:
         if not self.options.allowed_skips:
             return
         lines = Path(self.options.allowed_skips).read_text().splitlines()
-        allowed = [re.compile(l) for l in lines if l.strip() and not l.startswith("#")]
+        allowed = [re.compile(l, re.I) for l in lines if l.strip() and not l.startswith("#")]
         for name, reason in list(self.total.skips):
             if not any(a.search(reason) for a in allowed):
                 self.total.skips.remove((name, reason))

@@ -97,10 +97,10 @@ static inline float snug_tanhf(float x)
     p = fmaf(p, s, -0x1.b83c5ap-5f);
     p = fmaf(p, s, 0x1.110726p-3f);
     p = fmaf(p, s, -0x1.555532p-2f);
-    float small = fmaf(p * s, x, x);
     float a = fabsf(x);
-    float large = copysignf(1.0f - 2.0f / (snug_expf(a + a) + 1.0f), x);
-    float y = snug_f32_select(a < 0.625f, small, large);
+    float small = fmaf(p * s, a, a);
+    float large = 1.0f - 2.0f / (snug_expf(a + a) + 1.0f);
+    float y = copysignf(snug_f32_select(a < 0.625f, small, large), x);
     return snug_f32_select(x == x, y, x);
 }
 

@@ -30,10 +30,11 @@ static const struct snug_option options[] = {
 };
 static const struct snug_usage usage = {
     "snug eval OUT TRUTH.csv [options]",
-    "Compares the rows of 'snug extract' (JSONL, JSON or CSV) with the truth, a CSV file\n"
-    "whose first column holds the document (matched by the last part of its path) and\n"
-    "the others the fields; NOT_FOUND or nothing where the document has no such field.\n"
-    "Every score comes with a 95 % interval and with what an empty answer would get.",
+    "Compares the rows of 'snug extract' (JSONL, JSON or CSV) with the truth: a CSV\n"
+    "file whose first column holds the document (matched by the last part of its\n"
+    "path) and the others the fields, NOT_FOUND or nothing where it has no such\n"
+    "field. Every score comes with a 95 % interval and with what an empty answer\n"
+    "would get.",
     "Exit codes: 0 compared, 2 wrong usage or unreadable file, 3 schema unusable.\n\n"
     "Example:\n"
     "  snug extract samples/ -o out.jsonl; snug eval out.jsonl samples/truth.csv\n",

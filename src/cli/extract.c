@@ -68,10 +68,10 @@ static const struct snug_usage usage = {
     "snug extract DOCS... [options]",
     "Reads pictures of documents (JPEG, PNG, WebP, BMP, PNM) and writes their fields.\n"
     "DOCS are files, always tried, and folders: their pictures, sorted by name.\n"
-    "One bad document gives a row with its error; the others go on. Ctrl-C leaves what\n"
-    "is finished.",
-    "Exit codes: 0 all read, 1 some document partial or failed, 2 wrong usage, 3 model\n"
-    "or schema unusable, 4 not enough memory, 130 interrupted.\n\n"
+    "One bad document gives a row with its error; the others go on. Ctrl-C leaves\n"
+    "what is finished.",
+    "Exit codes: 0 all read, 1 some document partial or failed, 2 wrong usage,\n"
+    "3 model or schema unusable, 4 not enough memory, 130 interrupted.\n\n"
     "Examples:\n"
     "  snug extract samples/ --format table\n"
     "  snug extract scans/ -m models/InternVL3-8B -o out.jsonl\n"

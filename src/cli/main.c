@@ -18,16 +18,16 @@ static const struct command {
 
 static void print_usage(FILE *stream)
 {
-    fprintf(stream, "snug reads business documents with a vision-language model: invoice, receipt or\n"
-                    "statement in, fields out. With no -m a small embedded model shows the whole path;\n"
-                    "for real documents give it an InternVL3 folder.\n\n"
+    fprintf(stream, "snug reads business documents with a vision-language model: invoice, receipt\n"
+                    "or statement in, fields out. With no -m a small embedded model shows the\n"
+                    "whole path; for real documents give it an InternVL3 folder.\n\n"
                     "Usage: snug COMMAND [options]\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(stream, "  %-9s %s\n", commands[i].name, commands[i].help);
     fprintf(stream, "\n'snug COMMAND --help' tells more; 'snug --version' the version.\n\n"
                     "Examples:\n"
-                    "  snug extract samples/                          fields of every picture, JSON lines\n"
-                    "  snug extract invoice.png --format table        for people\n"
+                    "  snug extract samples/                    fields of every picture, JSON lines\n"
+                    "  snug extract invoice.png --format table  for people\n"
                     "  snug extract scans/ -m InternVL3-8B -o out.jsonl\n"
                     "  snug eval out.jsonl samples/truth.csv\n");
 }

@@ -35,9 +35,24 @@ int snug_cli_columns(FILE *stream)
     return 80;
 }
 
+/* "snug: MESSAGE", words kept whole if a terminal reads it. */
+static void print_message(const char *message)
+{
+    int width = isatty(STDERR_FILENO) ? snug_cli_columns(stderr) : 1 << 30, column = 5;
+    fputs("snug:", stderr);
+    while (*message) {
+        size_t word = strcspn(message, " ");
+        bool fits = column + 1 + (int)word <= width;
+        fprintf(stderr, "%s%.*s", fits ? " " : "\n      ", (int)word, message);
+        column = (fits ? column + 1 : 6) + (int)word;
+        message += word + (message[word] == ' ');
+    }
+    fputc('\n', stderr);
+}
+
 int snug_cli_fail_as(int code, const struct snug_error *error)
 {
-    fprintf(stderr, "snug: %s\n", error->message);
+    print_message(error->message);
     return code;
 }
 

@@ -85,7 +85,7 @@ void snug_evaluation_free(struct snug_evaluation *evaluation); /* zeroed allowed
 /* "accuracy: present P % (a/b), absent Q % (c/d), empty baseline R %", exact matches; R is the share of cells
  * that are absent in truth. No line end. */
 void snug_evaluation_put_line(const struct snug_evaluation *evaluation, struct snug_text *out);
-/* A report for people, 80 columns, ends in a line end. */
+/* A report for people: that line, then tables within 80 columns. Ends in a line end. */
 void snug_evaluation_put_text(const struct snug_evaluation *evaluation, struct snug_text *out);
 /* The same as one JSON object with a line end; undefined scores are null. */
 void snug_evaluation_put_json(const struct snug_evaluation *evaluation, struct snug_text *out);

@@ -46,7 +46,7 @@ void snug_evaluation_put_line(const struct snug_evaluation *evaluation, struct s
 static void put_score(const char *name, const struct snug_estimate *estimate, struct snug_text *out)
 {
     char value[16], empty[16], range[32];
-    snug_text_printf(out, "  %-34s %7s   %15s %14s\n", name, percent(estimate->value, 7, value),
+    snug_text_printf(out, "  %-35s %6s   %15s %14s\n", name, percent(estimate->value, 6, value),
                      interval(estimate, 15, range), percent(estimate->empty, 14, empty));
 }
 
@@ -59,7 +59,7 @@ static void put_totals(const struct snug_evaluation *e, struct snug_text *out)
     put_score("precision of values", &e->all.precision, out);
     put_score("recall of values", &e->all.recall, out);
     put_score("F1 of values", &e->all.f1, out);
-    put_score("invented where absent (lower: better)", &e->all.invented, out);
+    put_score("invented values (less is better)", &e->all.invented, out);
     put_score("ANLS of values", &e->all.anls, out);
     put_score("ANLS* of documents", &e->anls_star, out);
     if (e->all.list) {
@@ -69,7 +69,7 @@ static void put_totals(const struct snug_evaluation *e, struct snug_text *out)
     put_score("documents all exact", &e->all_exact, out);
     put_score("documents all normalised", &e->all_normalised, out);
     if (e->confident_values > 0) {
-        put_score("calibration error (lower: better)", &e->ece, out);
+        put_score("calibration error (less is better)", &e->ece, out);
         snprintf(name, sizeof name, "kept at %.4g %% precision", e->options.target_precision * 100);
         put_score(name, &e->coverage, out);
     }
@@ -116,8 +116,8 @@ void snug_evaluation_put_text(const struct snug_evaluation *e, struct snug_text 
         put_field(&e->fields[i], out);
     if (e->options.resamples > 0)
         snug_text_printf(out,
-                         "\nIntervals: percentile bootstrap over documents, %d resamples, seed %llu. empty: what "
-                         "an\nanswer without any value scores.\n",
+                         "\nIntervals: 95 %%, percentile bootstrap over documents, %d resamples, seed "
+                         "%llu.\nempty: what an answer without any value scores.\n",
                          e->options.resamples, (unsigned long long)e->options.seed);
 }
 

@@ -154,11 +154,11 @@ static void check_enum(struct checker *checker, size_t index)
     for (size_t i = 0; i < field->value_count && !found; i++) {
         snug_text_clear(&known);
         snug_normalise_text(field->values[i], strlen(field->values[i]), &known);
+        checker->refused = checker->refused || known.status == SNUG_STATUS_MEMORY;
         found = strcmp(snug_text_c(&known), snug_text_c(&value)) == 0;
     }
-    if (value.status == SNUG_STATUS_MEMORY || known.status == SNUG_STATUS_MEMORY)
-        checker->refused = true;
-    else if (!found)
+    checker->refused = checker->refused || value.status == SNUG_STATUS_MEMORY;
+    if (!checker->refused && !found)
         put(checker, SNUG_WARNING_VALUE, index, SNUG_NO_FIELD,
             MESSAGE(checker, SNUG_WARNING_VALUE, "\"%.60s\" is none of the values of the schema",
                     checker->values[index]));

@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+"""The command line as users meet it: exit codes, formats, bad input, interruption, a full disk.
+
+    test_cli.py SNUG        SNUG_SOURCE_ROOT: the repository
+
+Prints a line a case and, last, "N passed, N failed, N skipped".
+Copyright snug contributors. SPDX-License-Identifier: Apache-2.0
+"""
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SNUG = str(Path(sys.argv[1]).resolve())
+ROOT = Path(os.environ.get("SNUG_SOURCE_ROOT", ".")).resolve()
+SAMPLES = ROOT / "samples"
+GOLDEN = ROOT / "tests/golden"
+ROW_KEYS = ["document", "status", "error", "fields", "raw", "finish", "model", "tokens", "timing_ms", "rung"]
+counts = {"passed": 0, "failed": 0}
+SHORT = ["--max-new-tokens", "3"]  # rows become partial, but quickly
+
+
+def snug(*arguments, cwd=None, timeout=300, **more):
+    return subprocess.run([SNUG, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=timeout,
+                          stdin=subprocess.DEVNULL, **more)
+
+
+def case(function):
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            function(Path(folder))
+            counts["passed"] += 1
+            print(f"pass {function.__name__}")
+        except Exception as error:  # an assertion, or a command that hangs
+            counts["failed"] += 1
+            print(f"FAIL {function.__name__}: {type(error).__name__}: {error}")
+    return function
+
+
+def expect(result, code, *texts):
+    both = result.stdout + result.stderr
+    assert result.returncode == code, f"exit code {result.returncode}, not {code}: {both[-600:]}"
+    for text in texts:
+        assert text in both, f"'{text}' is not in: {both[-600:]}"
+    assert "Sanitizer" not in both and "runtime error" not in both, both[-3000:]
+
+
+def rows_of(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@case
+def usage(_):
+    expect(snug(), 2, "Usage: snug COMMAND")
+    expect(snug("--help"), 0, "extract", "eval", "inspect", "doctor")
+    expect(snug("--version"), 0, "snug 0.")
+    expect(snug("read"), 2, "no command 'read'", "--help")
+    for command in ("extract", "eval", "inspect", "doctor"):
+        result = snug(command, "--help")
+        expect(result, 0, "Usage: snug " + command)
+        wide = [line for line in result.stdout.splitlines() if len(line) > 80]
+        assert not wide, f"wider than 80 columns: {wide}"
+
+
+@case
+def wrong_options(_):
+    for arguments, text in [
+        (["extract"], "which documents?"),
+        (["extract", "a.png", "--nonsense"], "unknown option '--nonsense'"),
+        (["extract", "a.png", "-m"], "'--model' needs a value"),
+        (["extract", "a.png", "--threads", "0"], "whole number from 1"),
+        (["extract", "a.png", "--threads", "2x"], "'2x'"),
+        (["extract", "a.png", "--threads", "1e3"], "'1e3'"),
+        (["extract", "a.png", "--threads", "99999999999999999999"], "whole number"),
+        (["extract", "a.png", "--temperature", "nan"], "number from 0"),
+        (["extract", "a.png", "--top-p", "0"], "number from"),
+        (["extract", "a.png", "--hints=yes"], "takes no value"),
+        (["extract", "a.png", "--format", "xml"], "'xml'"),
+        (["extract", "a.png", "--kv", "f64"], "'f64'"),
+        (["extract", "a.png", "--isa", "sse"], "sse"),
+        (["extract", "a.png", "--min-tiles", "5", "--max-tiles", "4"], "--min-tiles"),
+        (["eval", "a"], "two files"),
+        (["doctor", "x"], "no arguments"),
+    ]:
+        expect(snug(*arguments), 2, text)
+
+
+@case
+def unusable_models_and_schemas(folder):
+    expect(snug("extract", SAMPLES / "receipt-01.png", "-m", folder / "none"), 3, "none", "no such model folder")
+    expect(snug("extract", SAMPLES / "receipt-01.png", "-m", folder), 3, "config.json")
+    expect(snug("extract", SAMPLES / "receipt-01.png", "-m", GOLDEN / "safetensors"), 3, "config.json")
+    for text, says in [("{", "line 1"), ("{}", "name"), ('{"name":"x","fields":[{"name":"A","type":"colour"}]}', "colour"),
+                       ('{"name":"x","fields":[{"name":"A","type":"text"},{"name":"a","type":"text"}]}', "a"),
+                       ('{"name":"x","fields":[]}', "fields")]:
+        (folder / "schema.json").write_text(text)
+        expect(snug("extract", SAMPLES / "receipt-01.png", "-s", folder / "schema.json"), 3, "schema.json", says)
+    expect(snug("extract", SAMPLES / "receipt-01.png", "-s", folder / "no.json"), 3, "no.json")
+
+
+@case
+def a_damaged_model_names_the_tensor(folder):
+    model = folder / "hf-a"
+    shutil.copytree(GOLDEN / "internvl/hf-a", model)
+    weights = (model / "model.safetensors").read_bytes()
+    (model / "model.safetensors").write_bytes(weights[:-4])
+    expect(snug("extract", SAMPLES / "receipt-01.png", "-m", model), 3, "model.safetensors")
+    (model / "model.safetensors").write_bytes(weights.replace(b"lambda_1", b"lambda_9", 1))
+    expect(snug("extract", SAMPLES / "receipt-01.png", "-m", model), 3, "lambda_1", "[64] is missing")
+    (model / "model.safetensors").write_bytes(weights)
+    config = json.loads((model / "tokenizer_config.json").read_text())
+    config["chat_template"] = "{{ messages }}"
+    (model / "tokenizer_config.json").write_text(json.dumps(config))
+    expect(snug("extract", SAMPLES / "receipt-01.png", "-m", model), 3, "--chat internvl-hf")
+    expect(snug("extract", SAMPLES / "receipt-01.png", "-m", model, "--chat", "internvl-hf", "--max-tiles", 1, *SHORT), 1)
+    expect(snug("inspect", model), 3, "PROBLEM", "1 problem")
+
+
+@case
+def a_row_has_every_key(_):
+    result = snug("extract", SAMPLES / "receipt-02.png")
+    expect(result, 0, "1 of 1 documents: 1 ok")
+    row, = rows_of(result.stdout)
+    assert list(row) == ROW_KEYS, list(row)
+    assert row["status"] == "ok" and row["error"] is None and row["rung"] == "cpu" and row["finish"] == "stop"
+    assert len(row["fields"]) == 25 and row["fields"]["BANK_NAME"]["value"] is None
+    assert row["fields"]["DOCUMENT_TYPE"]["value"] == "RECEIPT" and 0 < row["fields"]["TOTAL"]["confidence"] <= 1
+    assert set(row["tokens"]) == {"image", "prompt", "output"} and row["tokens"]["image"] == 144
+    assert set(row["timing_ms"]) == {"decode_image", "vision", "prefill", "decode", "total"}
+    assert row["raw"].startswith("DOCUMENT_TYPE: RECEIPT\n") and "<|im_end|>" not in row["raw"]
+
+
+@case
+def bad_documents_give_rows(folder):
+    whole = (SAMPLES / "receipt-01.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.png").write_text("not a picture")
+    (folder / "page.pdf").write_bytes(b"%PDF-1.4\n")
+    names = ["cut.png", "empty.png", "missing.png", "page.pdf", "text.png"]
+    paths = [folder / name for name in names] + [SAMPLES / "receipt-01.png", folder]
+    result = snug("extract", *paths, *SHORT)
+    expect(result, 1)
+    rows = rows_of(result.stdout)
+    codes = [row["error"]["code"] if row["error"] else row["status"] for row in rows]
+    assert codes == ["bad_format", "bad_format", "not_found", "unsupported", "unsupported", "partial",
+                     "bad_format", "bad_format", "unsupported", "unsupported"], codes
+    for row in rows[:5]:
+        assert list(row) == ROW_KEYS and row["fields"] is None and row["raw"] is None, row
+        assert row["error"]["message"]
+    assert rows[-1]["document"] == f"{folder}/text.png"
+
+
+@case
+def folders(folder):
+    for name in ["b.PNG", "a.png", "notes.txt", "c.webp.bak"]:
+        shutil.copy(SAMPLES / "receipt-01.png", folder / name)
+    (folder / "sub.png").mkdir()
+    result = snug("extract", str(folder) + "/", *SHORT)
+    expect(result, 1, "2 other files ignored")
+    assert [row["document"] for row in rows_of(result.stdout)] == [f"{folder}/a.png", f"{folder}/b.PNG"]
+    empty = folder / "empty"
+    empty.mkdir()
+    expect(snug("extract", empty), 2, "no documents")
+
+
+@case
+def formats(folder):
+    documents = [SAMPLES / "receipt-01.png", SAMPLES / "bank-statement-01.png", folder / "missing.png"]
+    expect(snug("extract", *documents, "-o", folder / "out.json"), 1)
+    rows = json.loads((folder / "out.json").read_text())
+    assert len(rows) == 3 and list(rows[0]) == ROW_KEYS
+    expect(snug("extract", *documents, "-o", folder / "out.csv"), 1)
+    with open(folder / "out.csv", newline="") as file:
+        table = list(csv.reader(file))
+    assert table[0][:3] == ["image_file", "status", "DOCUMENT_TYPE"] and len(table) == 4
+    assert table[1][2] == "RECEIPT" and table[3][1] == "error" and all(len(line) == 27 for line in table)
+    result = snug("extract", *documents, "--format", "table")
+    expect(result, 1, "RECEIPT", "missing.png")
+    wide = [line for line in result.stdout.splitlines() if len(line) > 80 and str(folder) not in line]
+    assert not wide, wide
+    expect(snug("extract", documents[2], "--format", "json"), 1)
+    assert sorted(os.listdir(folder)) == ["out.csv", "out.json"]
+
+
+@case
+def the_same_bits(_):
+    def rows(*more):
+        result = snug("extract", SAMPLES / "receipt-03.png", *more)
+        expect(result, 0)
+        row, = rows_of(result.stdout)
+        del row["timing_ms"]
+        return row
+    first = rows("--threads", 1)
+    for more in (["--threads", 3], ["--prefill-chunk", 7], ["--vision-batch", 4]):
+        assert rows(*more) == first, more
+    sampled = [rows("--temperature", 0.7, "--top-p", 0.9, "--seed", seed)["raw"] for seed in (1, 1, 2)]
+    assert sampled[0] == sampled[1]
+
+
+@case
+def own_schema(folder):
+    (folder / "s.json").write_text('{"name": "own", "fields": [{"name": "TOTAL", "type": "money"},'
+                                   '{"name": "SUPPLIER", "type": "text", "required": true}]}')
+    result = snug("extract", SAMPLES / "receipt-04.png", "-s", folder / "s.json")
+    expect(result, 0)
+    assert list(rows_of(result.stdout)[0]["fields"]) == ["TOTAL", "SUPPLIER"]
+
+
+@case
+def full_disk(_):
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([SNUG, "extract", str(SAMPLES / "receipt-01.png"), *SHORT], stdout=full,
+                                stderr=subprocess.PIPE, text=True, timeout=300)
+    assert result.returncode == 1 and "No space left on device" in result.stderr, result
+    expect(snug("extract", SAMPLES / "receipt-01.png", "-o", "/dev/full", *SHORT), 1, "No space left on device")
+    expect(snug("extract", SAMPLES / "receipt-01.png", "-o", "/no/such/folder/out.jsonl"), 1, "/no/such/folder")
+
+
+def start_long_run(folder, wait_rows):
+    """A run over many documents, after the first few have been read."""
+    out = folder / "out.jsonl"
+    many = [str(SAMPLES / "receipt-07.png")] * 200
+    process = subprocess.Popen([SNUG, "extract", *many, "-o", str(out)], stderr=subprocess.PIPE, text=True)
+    deadline = time.time() + 240
+    while time.time() < deadline and sum(p.stat().st_size for p in folder.iterdir()) < wait_rows * 1000:
+        time.sleep(0.05)
+    return process, out
+
+
+@case
+def interrupted(folder):
+    process, out = start_long_run(folder, 2)
+    process.send_signal(signal.SIGINT)
+    message = process.communicate(timeout=120)[1]
+    assert process.returncode == 130 and "interrupted" in message and "200 documents" in message, message
+    rows = rows_of(out.read_text())
+    assert rows and all(row["status"] == "ok" for row in rows) and f"{len(rows)} of 200" in message, message
+    assert os.listdir(folder) == ["out.jsonl"], os.listdir(folder)
+
+
+@case
+def killed(folder):
+    process, out = start_long_run(folder, 2)
+    process.kill()
+    process.wait(timeout=60)
+    assert not out.exists(), "a half-written file has the name of the whole one"
+
+
+@case
+def one_file_is_enough(folder):
+    copy = folder / "snug"
+    shutil.copy(SNUG, copy)
+    result = subprocess.run([str(copy), "extract", str(SAMPLES / "receipt-01.png")], cwd="/", env={},
+                            capture_output=True, text=True, timeout=300)
+    expect(result, 0)
+    assert "Bluegum Foods Group" in result.stdout
+
+
+@case
+def evaluates(folder):
+    out = folder / "out.jsonl"
+    expect(snug("extract", SAMPLES / "receipt-01.png", SAMPLES / "bank-statement-01.png", "-o", out), 0)
+    result = snug("eval", out, SAMPLES / "truth.csv")
+    expect(result, 0)
+    last = result.stdout.splitlines()[-1]
+    assert last.startswith("accuracy: present ") and last.endswith(" %"), last
+    report = json.loads(snug("eval", out, SAMPLES / "truth.csv", "--json").stdout)
+    assert report["documents"] == 2, report
+    expect(snug("eval", out, folder / "no.csv"), 2, "no.csv")
+    (folder / "bad.csv").write_text('image_file,TOTAL\n"a,1\n')
+    expect(snug("eval", out, folder / "bad.csv"), 2, "bad.csv")
+    expect(snug("eval", SAMPLES / "receipt-01.png", SAMPLES / "truth.csv"), 2, "receipt-01.png")
+
+
+@case
+def inspects(_):
+    expect(snug("inspect"), 0, "snug-nano (embedded)", "usable")
+    for name, text in [("hf-a", "Hugging Face layout"), ("hf-b", "RMSNorm"), ("orig", "original layout")]:
+        expect(snug("inspect", GOLDEN / "internvl" / name), 0, text, "usable")
+    expect(snug("inspect", GOLDEN / "internvl/hf-a", "--tensors"), 0, "language_model.lm_head.weight")
+    expect(snug("inspect", SAMPLES), 3, "PROBLEM")
+    expect(snug("inspect", "/no/such"), 3, "no such folder")
+
+
+@case
+def reads_with_every_layout(_):
+    for name in ("hf-a", "hf-b", "orig"):
+        expect(snug("extract", SAMPLES / "receipt-01.png", "-m", GOLDEN / "internvl" / name, "--max-tiles", 3, *SHORT), 1,
+               "1 partial")
+
+
+print(f"{counts['passed']} passed, {counts['failed']} failed, 0 skipped")
+sys.exit(1 if counts["failed"] else 0)
