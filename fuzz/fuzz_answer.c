@@ -13,17 +13,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct snug_schema *load_schema(void)
 {
     static const char small[] =
-        "{\"name\": \"s\", \"fields\": [{\"name\": \"ABN\", \"type\": \"id\", \"digits\": 11, \"checksum\": \"abn\"}, {\"name\": "
-        "\"TOTAL\", \"type\": \"money\"}, {\"name\": \"DATE\", \"type\": \"date\"}, {\"name\": \"PERIOD\", \"type\": "
+        "{\"name\": \"s\", \"fields\": [{\"name\": \"ABN\", \"type\": \"id\", \"digits\": 11, "
+        "\"checksum\": \"abn\"}, {\"name\": "
+        "\"TOTAL\", \"type\": \"money\"}, {\"name\": \"DATE\", \"type\": \"date\"}, {\"name\": "
+        "\"PERIOD\", \"type\": "
         "\"date_range\"}, {\"name\": \"PRICES\", \"type\": \"list\", \"item\": \"money\"}]}";
     const struct snug_allocator *heap = snug_allocator_heap();
     const char *root = getenv("SNUG_SOURCE_ROOT");
     struct snug_schema *schema = NULL;
     struct snug_blob blob = {0};
     char *path = snug_path_join(heap, root != NULL ? root : ".", "schemas/business-document.json");
-    if (path == NULL || snug_file_read(path, SNUG_MAX_SCHEMA_BYTES, heap, &blob, NULL) != SNUG_STATUS_OK ||
-        snug_schema_parse((const char *)blob.data, blob.size, "schema", heap, &schema, NULL) != SNUG_STATUS_OK) {
-        if (snug_schema_parse(small, strlen(small), "schema", heap, &schema, NULL) != SNUG_STATUS_OK)
+    if (path == NULL ||
+        snug_file_read(path, SNUG_MAX_SCHEMA_BYTES, heap, &blob, NULL) != SNUG_STATUS_OK ||
+        snug_schema_parse((const char *)blob.data, blob.size, "schema", heap, &schema, NULL) !=
+            SNUG_STATUS_OK) {
+        if (snug_schema_parse(small, strlen(small), "schema", heap, &schema, NULL) !=
+            SNUG_STATUS_OK)
             abort();
     }
     snug_blob_free(&blob);
@@ -53,7 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(value->start <= value->end && value->end <= size);
         if (value->text == NULL)
             continue;
-        check(value->named && value->end > value->start && snug_utf8_valid(value->text, strlen(value->text)));
+        check(value->named && value->end > value->start &&
+              snug_utf8_valid(value->text, strlen(value->text)));
         /* Whatever a text is, reading it as any type must hold. */
         for (int type = 0; type < SNUG_FIELD_TYPE_COUNT; type++) {
             struct snug_field field = schema->fields[i];
@@ -73,7 +79,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     snug_text_clear(&text);
     snug_row_put_json(&row, &text);
     json_t *json = NULL;
-    check(snug_json_parse(snug_text_c(&text), text.length, true, "row", &json, NULL) == SNUG_STATUS_OK);
+    check(snug_json_parse(snug_text_c(&text), text.length, true, "row", &json, NULL) ==
+          SNUG_STATUS_OK);
     json_decref(json);
     snug_row_free(&row);
     snug_text_free(&text);

@@ -26,7 +26,8 @@ static void round_trip(const char *data, size_t size)
                 snug_text_puts(&text, *at == '"' ? "\"\"" : (char[2]){*at, '\0'});
             snug_text_putc(&text, '"');
         }
-        if (snug_csv_open(&again, snug_text_c(&text), text.length, "again", heap, NULL) != SNUG_STATUS_OK ||
+        if (snug_csv_open(&again, snug_text_c(&text), text.length, "again", heap, NULL) !=
+                SNUG_STATUS_OK ||
             snug_csv_next(&again, &more_again, NULL) != SNUG_STATUS_OK || again.count != csv.count)
             abort();
         for (size_t i = 0; i < csv.count; i++)
@@ -41,21 +42,27 @@ static void round_trip(const char *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char schema_text[] =
-        "{\"name\": \"s\", \"fields\": [{\"name\": \"T\", \"type\": \"text\"}, {\"name\": \"M\", \"type\": \"money\"}, {\"name\": "
+        "{\"name\": \"s\", \"fields\": [{\"name\": \"T\", \"type\": \"text\"}, {\"name\": \"M\", "
+        "\"type\": \"money\"}, {\"name\": "
         "\"L\", \"type\": \"list\"}, {\"name\": \"D\", \"type\": \"date\"}]}";
     static struct snug_schema *schema;
     const struct snug_allocator *heap = snug_allocator_heap();
-    if (schema == NULL && snug_schema_parse(schema_text, strlen(schema_text), "s", heap, &schema, NULL) != SNUG_STATUS_OK)
+    if (schema == NULL && snug_schema_parse(schema_text, strlen(schema_text), "s", heap, &schema,
+                                            NULL) != SNUG_STATUS_OK)
         abort();
     if (size > 1 << 14)
         return 0;
     round_trip((const char *)data, size);
     struct snug_documents truth = {0}, results = {0};
-    bool a = snug_truth_parse((const char *)data, size, "t", schema, heap, &truth, NULL) == SNUG_STATUS_OK;
-    bool b = snug_predictions_parse((const char *)data, size, "r", schema, heap, &results, NULL) == SNUG_STATUS_OK;
+    bool a = snug_truth_parse((const char *)data, size, "t", schema, heap, &truth, NULL) ==
+             SNUG_STATUS_OK;
+    bool b = snug_predictions_parse((const char *)data, size, "r", schema, heap, &results, NULL) ==
+             SNUG_STATUS_OK;
     struct snug_evaluation_options options = {.seed = 1, .resamples = 2, .target_precision = 0.9};
     struct snug_evaluation evaluation = {0};
-    if (a && b && snug_evaluate(schema, &truth, &results, &options, heap, &evaluation, NULL) == SNUG_STATUS_OK) {
+    if (a && b &&
+        snug_evaluate(schema, &truth, &results, &options, heap, &evaluation, NULL) ==
+            SNUG_STATUS_OK) {
         struct snug_text text;
         snug_text_init(&text, heap, (size_t)16 << 20);
         snug_evaluation_put_text(&evaluation, &text);

@@ -31,7 +31,8 @@ static const struct mark marks[] = {
 /* <|name|>: its length, 0 if it is none; *becomes as above. */
 static size_t bar_token(const char *text, size_t length, char *becomes)
 {
-    static const char *const ends[] = {"im_end", "eot_id", "eom_id", "endoftext", "end_of_text", "end"};
+    static const char *const ends[] = {"im_end",    "eot_id",      "eom_id",
+                                       "endoftext", "end_of_text", "end"};
     if (length < 5 || text[1] != '|')
         return 0;
     size_t at = 2;
@@ -73,8 +74,8 @@ void snug_clean_copy(const char *raw, size_t length, char *clean)
         } else if (c == '\r') {
             span = 1;
             becomes = length - at >= 2 && raw[at + 1] == '\n' ? SNUG_CLEAN_NOTHING : '\n';
-        } else if (c == '\\' && length - at >= 2 && strchr("_*$#|[]()`~>.-+!&", raw[at + 1]) != NULL &&
-                   raw[at + 1] != '\0') {
+        } else if (c == '\\' && length - at >= 2 &&
+                   strchr("_*$#|[]()`~>.-+!&", raw[at + 1]) != NULL && raw[at + 1] != '\0') {
             span = 1;
         } else if (c == 0xef && length - at >= 3 && memcmp(raw + at, "\xef\xbc\x9a", 3) == 0) {
             span = 3; /* a full-width colon */
@@ -156,7 +157,8 @@ static bool trim_link(const char *clean, struct snug_range *range)
     if (length < 5 || text[0] != '[' || text[length - 1] != ')')
         return false;
     const char *close = memchr(text, ']', length);
-    if (close == NULL || close[1] != '(' || memchr(text + 1, '[', (size_t)(close - text) - 1) != NULL)
+    if (close == NULL || close[1] != '(' ||
+        memchr(text + 1, '[', (size_t)(close - text) - 1) != NULL)
         return false;
     range->end = range->start + (size_t)(close - text);
     range->start++;
@@ -165,8 +167,8 @@ static bool trim_link(const char *clean, struct snug_range *range)
 
 void snug_clean_trim(const char *clean, struct snug_range *range)
 {
-    /* Each turn takes at least a byte off, and a pair is searched for marks of its own kind once: what
-     * is left inside has none. */
+    /* Each turn takes at least a byte off, and a pair is searched for marks of its own kind once:
+     * what is left inside has none. */
     while (trim_idle(clean, range) || trim_pair(clean, range) || trim_link(clean, range))
         ;
 }
@@ -229,16 +231,18 @@ static void add_item(struct list *list, struct snug_range range)
     size_t from = list->out->length;
     snug_clean_append(list->clean, range, list->out);
     if (list->out->status == SNUG_STATUS_OK &&
-        !snug_value_is_absent(snug_text_c(list->out) + from, list->out->length - from, list->absent))
+        !snug_value_is_absent(snug_text_c(list->out) + from, list->out->length - from,
+                              list->absent))
         list->real = true;
     if (list->covered.end == 0)
         list->covered.start = range.start;
     list->covered.end = range.end;
 }
 
-/* Whether the comma (or semicolon) at `at` parts items. In amounts "1,234" is one number, so a comma
- * before just three digits does not; in words any does, except between digits. */
-static bool parts_items(const char *clean, struct snug_range line, size_t at, enum snug_field_type item)
+/* Whether the comma (or semicolon) at `at` parts items. In amounts "1,234" is one number, so a
+ * comma before just three digits does not; in words any does, except between digits. */
+static bool parts_items(const char *clean, struct snug_range line, size_t at,
+                        enum snug_field_type item)
 {
     bool digit_before = at > line.start && snug_ascii_is_digit(clean[at - 1]);
     size_t digits = 0;
@@ -294,8 +298,8 @@ static void split_bars(struct list *list, struct snug_range line)
 }
 
 void snug_list_build(const char *clean, const struct snug_range *pieces, size_t count,
-                     const struct snug_field *field, const char *absent, struct snug_text *out, bool *real,
-                     struct snug_range *covered)
+                     const struct snug_field *field, const char *absent, struct snug_text *out,
+                     bool *real, struct snug_range *covered)
 {
     struct list list = {.clean = clean, .absent = absent, .field = field, .out = out};
     bool bars = false;

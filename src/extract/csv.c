@@ -4,8 +4,9 @@
 
 #include <string.h>
 
-enum snug_status snug_csv_open(struct snug_csv *csv, const char *data, size_t length, const char *name,
-                               const struct snug_allocator *allocator, struct snug_error *error)
+enum snug_status snug_csv_open(struct snug_csv *csv, const char *data, size_t length,
+                               const char *name, const struct snug_allocator *allocator,
+                               struct snug_error *error)
 {
     *csv = (struct snug_csv){
         .data = data, .length = length, .name = name, .next_line = 1, .allocator = allocator};
@@ -32,7 +33,10 @@ void snug_csv_close(struct snug_csv *csv)
     *csv = (struct snug_csv){0};
 }
 
-static bool line_end(const struct snug_csv *csv) { return csv->data[csv->at] == '\n' || csv->data[csv->at] == '\r'; }
+static bool line_end(const struct snug_csv *csv)
+{
+    return csv->data[csv->at] == '\n' || csv->data[csv->at] == '\r';
+}
 
 /* Steps over \n, \r\n or \r. */
 static void skip_line_end(struct snug_csv *csv)
@@ -43,8 +47,8 @@ static void skip_line_end(struct snug_csv *csv)
     csv->next_line++;
 }
 
-static enum snug_status fail(struct snug_csv *csv, struct snug_error *error, enum snug_status status,
-                             const char *what)
+static enum snug_status fail(struct snug_csv *csv, struct snug_error *error,
+                             enum snug_status status, const char *what)
 {
     return snug_error_set(error, status, "%s: line %zu: %s", csv->name, csv->line, what);
 }

@@ -1,7 +1,7 @@
 /* Dates and ranges of dates, in the shapes in which documents and models write them.
  *
- * A text becomes at most six parts, numbers and words, the signs between them dropped; a time of day ends
- * it. Then the order of numbers and month tells what is what.
+ * A text becomes at most six parts, numbers and words, the signs between them dropped; a time of
+ * day ends it. Then the order of numbers and month tells what is what.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "extract/normalise.h"
 
@@ -19,14 +19,18 @@ struct part {
     size_t digits;
 };
 
-static bool letter(char c) { return snug_ascii_lower(c) >= 'a' && snug_ascii_lower(c) <= 'z'; }
+static bool letter(char c)
+{
+    return snug_ascii_lower(c) >= 'a' && snug_ascii_lower(c) <= 'z';
+}
 
-/* 1..12; 0: a word to pass over (weekday, of, the, at); -1: neither. Months by three letters or more, written
- * out so far ("Sept"). */
+/* 1..12; 0: a word to pass over (weekday, of, the, at); -1: neither. Months by three letters or
+ * more, written out so far ("Sept"). */
 static int read_word(const char *word, size_t length)
 {
-    static const char *const months[] = {"january", "february", "march",     "april",   "may",      "june",
-                                         "july",    "august",   "september", "october", "november", "december"};
+    static const char *const months[] = {"january",   "february", "march",    "april",
+                                         "may",       "june",     "july",     "august",
+                                         "september", "october",  "november", "december"};
     static const char *const days[] = {"monday", "tuesday",  "wednesday", "thursday",
                                        "friday", "saturday", "sunday"};
     static const char *const others[] = {"of", "the", "st", "nd", "rd", "th", "date", "on"};
@@ -80,7 +84,8 @@ static int split_parts(const char *text, size_t length, struct part *parts)
                 at++;
             if (at - from == 1 && (c == 'T' || c == 't') && count == 3)
                 return count; /* 2024-05-01T10:30:00 */
-            if (at - from == 2 && count > 0 && snug_ascii_lower(c) == 'a' && snug_ascii_lower(text[at - 1]) == 't')
+            if (at - from == 2 && count > 0 && snug_ascii_lower(c) == 'a' &&
+                snug_ascii_lower(text[at - 1]) == 't')
                 return count; /* at 10:30 */
             int month = read_word(text + from, at - from);
             if (month < 0 || (month > 0 && count == MOST_PARTS))
@@ -99,7 +104,10 @@ static int split_parts(const char *text, size_t length, struct part *parts)
     return count;
 }
 
-static bool leap(int year) { return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0; }
+static bool leap(int year)
+{
+    return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+}
 
 /* year_digits 2: widened. */
 static bool make_date(int year, size_t year_digits, int month, int day, struct snug_date *out)
@@ -117,7 +125,10 @@ static bool make_date(int year, size_t year_digits, int month, int day, struct s
     return true;
 }
 
-static bool short_number(const struct part *part) { return part->month == 0 && part->digits >= 1 && part->digits <= 2; }
+static bool short_number(const struct part *part)
+{
+    return part->month == 0 && part->digits >= 1 && part->digits <= 2;
+}
 
 static bool read_parts(const struct part *p, int count, struct snug_date *out)
 {
@@ -165,15 +176,18 @@ bool snug_normalise_date(const char *text, struct snug_date *date)
 
 int64_t snug_date_days(struct snug_date date)
 {
-    /* Years begin in March, so that the leap day is the last: months then have lengths by formula. */
+    /* Years begin in March, so that the leap day is the last: months then have lengths by
+     * formula. */
     int64_t year = date.year - (date.month <= 2), month = (date.month + 9) % 12;
-    return year * 365 + year / 4 - year / 100 + year / 400 + (month * 306 + 5) / 10 + (date.day - 1) + 60;
+    return year * 365 + year / 4 - year / 100 + year / 400 + (month * 306 + 5) / 10 +
+           (date.day - 1) + 60;
 }
 
 /* ---- ranges ---- */
 
 /* The first day of a range, completed from the second where it lacks its year, or its month too. */
-static bool read_first(const char *text, size_t length, struct snug_date second, struct snug_date *out)
+static bool read_first(const char *text, size_t length, struct snug_date second,
+                       struct snug_date *out)
 {
     static const char *const names[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
@@ -188,13 +202,13 @@ static bool read_first(const char *text, size_t length, struct snug_date second,
     if (count == 2 && (parts[0].month > 0) != (parts[1].month > 0))
         used = snprintf(whole, sizeof whole, "%.*s %04d", (int)length, text, second.year);
     else if (count == 1 && short_number(&parts[0]))
-        used = snprintf(whole, sizeof whole, "%.*s %s %04d", (int)length, text, names[second.month - 1],
-                        second.year);
+        used = snprintf(whole, sizeof whole, "%.*s %s %04d", (int)length, text,
+                        names[second.month - 1], second.year);
     return used > 0 && (size_t)used < sizeof whole && read_date(whole, (size_t)used, out);
 }
 
-static bool read_sides(const char *text, size_t left, size_t right, size_t length, struct snug_date *from,
-                       struct snug_date *to)
+static bool read_sides(const char *text, size_t left, size_t right, size_t length,
+                       struct snug_date *from, struct snug_date *to)
 {
     struct snug_date first, second;
     size_t start = 0, end = left;
@@ -209,9 +223,9 @@ static bool read_sides(const char *text, size_t left, size_t right, size_t lengt
 
 bool snug_normalise_date_range(const char *text, struct snug_date *from, struct snug_date *to)
 {
-    static const char *const signs[] = {" to ",  " until ", " till ",       " through ",    " thru ", " and ",
-                                        " - ",   " TO ",    " To ",         "\xe2\x80\x93", "\xe2\x80\x94",
-                                        "~",     "to",      "-",            "/",            "|"};
+    static const char *const signs[] = {
+        " to ", " until ",      " till ",       " through ", " thru ", " and ", " - ", " TO ",
+        " To ", "\xe2\x80\x93", "\xe2\x80\x94", "~",         "to",     "-",     "/",   "|"};
     size_t start = 0, length = strlen(text);
     snug_value_trim(text, &start, &length);
     text += start;
@@ -231,7 +245,8 @@ bool snug_normalise_date_range(const char *text, struct snug_date *from, struct 
     for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
         size_t width = strlen(signs[i]);
         for (size_t at = 0; width <= length && at <= length - width; at++)
-            if (memcmp(text + at, signs[i], width) == 0 && read_sides(text, at, at + width, length, from, to))
+            if (memcmp(text + at, signs[i], width) == 0 &&
+                read_sides(text, at, at + width, length, from, to))
                 return true;
     }
     return false;

@@ -38,7 +38,8 @@ static bool absent_text(const struct loader *loader, const char *text, size_t le
 }
 
 /* Sets *out to the value, trimmed and copied, or to NULL if it is absent. */
-static enum snug_status read_value(struct loader *loader, size_t field, const char *text, const char **out)
+static enum snug_status read_value(struct loader *loader, size_t field, const char *text,
+                                   const char **out)
 {
     size_t start = 0, end = strlen(text);
     snug_value_trim(text, &start, &end);
@@ -75,8 +76,8 @@ static enum snug_status add_document(struct loader *loader, const char *path, si
 {
     struct snug_documents *out = loader->out;
     if (out->count == SNUG_MAX_DOCUMENTS)
-        return snug_error_set(loader->error, SNUG_STATUS_LIMIT, "%s: over %d documents", loader->file,
-                              SNUG_MAX_DOCUMENTS);
+        return snug_error_set(loader->error, SNUG_STATUS_LIMIT, "%s: over %d documents",
+                              loader->file, SNUG_MAX_DOCUMENTS);
     if (out->count == loader->capacity) {
         size_t capacity = loader->capacity > 0 ? 2 * loader->capacity : 64;
         struct snug_document *items =
@@ -84,7 +85,8 @@ static enum snug_status add_document(struct loader *loader, const char *path, si
         if (items == NULL)
             return no_memory(loader, capacity * sizeof *items);
         loader->items = items;
-        size_t *lines = snug_realloc_array(loader->allocator, loader->lines, capacity, sizeof *lines);
+        size_t *lines =
+            snug_realloc_array(loader->allocator, loader->lines, capacity, sizeof *lines);
         if (lines == NULL)
             return no_memory(loader, capacity * sizeof *lines);
         loader->lines = lines;
@@ -96,7 +98,8 @@ static enum snug_status add_document(struct loader *loader, const char *path, si
         return no_memory(loader, loader->schema->field_count * sizeof **values);
     loader->lines[out->count] = line;
     *document = &loader->items[out->count++];
-    **document = (struct snug_document){.path = copy, .name = snug_path_base(copy), .values = *values};
+    **document =
+        (struct snug_document){.path = copy, .name = snug_path_base(copy), .values = *values};
     return SNUG_STATUS_OK;
 }
 
@@ -111,9 +114,10 @@ static enum snug_status read_header(struct loader *loader, struct snug_csv *csv,
     if (status != SNUG_STATUS_OK)
         return status;
     if (!more || csv->count < 2)
-        return snug_error_set(loader->error, SNUG_STATUS_FORMAT,
-                              "%s: line %zu: a header is needed: image_file, then the names of fields",
-                              loader->file, csv->line);
+        return snug_error_set(
+            loader->error, SNUG_STATUS_FORMAT,
+            "%s: line %zu: a header is needed: image_file, then the names of fields", loader->file,
+            csv->line);
     size_t known = 0;
     for (size_t i = 1; i < csv->count; i++) {
         size_t field = snug_schema_match(loader->schema, csv->cells[i], strlen(csv->cells[i]));
@@ -126,8 +130,9 @@ static enum snug_status read_header(struct loader *loader, struct snug_csv *csv,
             continue;
         }
         if (loader->has_field[field])
-            return snug_error_set(loader->error, SNUG_STATUS_FORMAT, "%s: line %zu: two columns for field %s",
-                                  loader->file, csv->line, loader->schema->fields[field].name);
+            return snug_error_set(loader->error, SNUG_STATUS_FORMAT,
+                                  "%s: line %zu: two columns for field %s", loader->file, csv->line,
+                                  loader->schema->fields[field].name);
         loader->has_field[field] = true;
         known++;
     }
@@ -138,13 +143,13 @@ static enum snug_status read_header(struct loader *loader, struct snug_csv *csv,
     return SNUG_STATUS_OK;
 }
 
-static enum snug_status read_csv_row(struct loader *loader, const struct snug_csv *csv, size_t width,
-                                     const size_t *columns)
+static enum snug_status read_csv_row(struct loader *loader, const struct snug_csv *csv,
+                                     size_t width, const size_t *columns)
 {
     if (csv->count != width)
         return snug_error_set(loader->error, SNUG_STATUS_FORMAT,
-                              "%s: line %zu: %zu cells, the header has %zu", loader->file, csv->line,
-                              csv->count, width);
+                              "%s: line %zu: %zu cells, the header has %zu", loader->file,
+                              csv->line, csv->count, width);
     const char **values;
     struct snug_document *document;
     enum snug_status status = add_document(loader, csv->cells[0], csv->line, &values, &document);
@@ -232,13 +237,15 @@ static enum snug_status read_json_row(struct loader *loader, json_t *row, size_t
     json_t *path = json_object_get(row, "document"), *fields = json_object_get(row, "fields");
     if (path == NULL)
         path = json_object_get(row, "image_file");
-    if (!json_is_string(path) || (fields != NULL && !json_is_null(fields) && !json_is_object(fields)))
+    if (!json_is_string(path) ||
+        (fields != NULL && !json_is_null(fields) && !json_is_object(fields)))
         return snug_error_set(loader->error, SNUG_STATUS_FORMAT,
-                              "%s: row %zu: a row is an object with \"document\" and \"fields\"", loader->file,
-                              line);
+                              "%s: row %zu: a row is an object with \"document\" and \"fields\"",
+                              loader->file, line);
     const char **values;
     struct snug_document *document;
-    enum snug_status status = add_document(loader, json_string_value(path), line, &values, &document);
+    enum snug_status status =
+        add_document(loader, json_string_value(path), line, &values, &document);
     if (status != SNUG_STATUS_OK)
         return status;
     const char *word = json_string_value(json_object_get(row, "status"));
@@ -255,8 +262,9 @@ static enum snug_status read_json_row(struct loader *loader, json_t *row, size_t
     json_object_foreach(fields, key, value)
     {
         size_t field = snug_schema_match(loader->schema, key, strlen(key));
-        status = field == SNUG_NO_FIELD ? ignore_name(loader, key)
-                                        : read_json_field(loader, field, value, values, confidences);
+        status = field == SNUG_NO_FIELD
+                     ? ignore_name(loader, key)
+                     : read_json_field(loader, field, value, values, confidences);
         if (status != SNUG_STATUS_OK)
             return status;
     }
@@ -266,7 +274,8 @@ static enum snug_status read_json_row(struct loader *loader, json_t *row, size_t
 static enum snug_status read_array(struct loader *loader, const char *data, size_t length)
 {
     json_t *root = NULL;
-    enum snug_status status = snug_json_parse(data, length, true, loader->file, &root, loader->error);
+    enum snug_status status =
+        snug_json_parse(data, length, true, loader->file, &root, loader->error);
     for (size_t i = 0; status == SNUG_STATUS_OK && i < json_array_size(root); i++)
         status = read_json_row(loader, json_array_get(root, i), i + 1);
     json_decref(root);
@@ -287,7 +296,8 @@ static enum snug_status read_jsonl(struct loader *loader, const char *data, size
             struct snug_error detail = {0};
             status = snug_json_parse(data + from, to - from, true, "row", &root, &detail);
             if (status != SNUG_STATUS_OK)
-                snug_error_set(loader->error, status, "%s: line %zu: %s", loader->file, line, detail.message);
+                snug_error_set(loader->error, status, "%s: line %zu: %s", loader->file, line,
+                               detail.message);
             else
                 status = read_json_row(loader, root, line);
             json_decref(root);
@@ -327,18 +337,20 @@ static enum snug_status index_names(struct loader *loader)
     for (size_t i = 0; i < out->count && status == SNUG_STATUS_OK; i++) {
         order[i] = names[i].index;
         if (i > 0 && strcmp(names[i - 1].name, names[i].name) == 0)
-            status = snug_error_set(loader->error, SNUG_STATUS_FORMAT,
-                                    "%s: rows %zu and %zu are both for %s (documents are told apart by the "
-                                    "last part of their path)",
-                                    loader->file, loader->lines[names[i - 1].index],
-                                    loader->lines[names[i].index], names[i].name);
+            status = snug_error_set(
+                loader->error, SNUG_STATUS_FORMAT,
+                "%s: rows %zu and %zu are both for %s (documents are told apart by the "
+                "last part of their path)",
+                loader->file, loader->lines[names[i - 1].index], loader->lines[names[i].index],
+                names[i].name);
     }
     snug_free(loader->allocator, names);
     out->by_name = order;
     return status;
 }
 
-static enum snug_status load(struct loader *loader, const char *data, size_t length, bool json_allowed)
+static enum snug_status load(struct loader *loader, const char *data, size_t length,
+                             bool json_allowed)
 {
     struct snug_documents *out = loader->out;
     snug_arena_init(&out->arena, loader->allocator);
@@ -369,8 +381,9 @@ static enum snug_status load(struct loader *loader, const char *data, size_t len
 }
 
 static enum snug_status parse(const char *data, size_t length, const char *name,
-                              const struct snug_schema *schema, const struct snug_allocator *allocator,
-                              bool json_allowed, struct snug_documents *out, struct snug_error *error)
+                              const struct snug_schema *schema,
+                              const struct snug_allocator *allocator, bool json_allowed,
+                              struct snug_documents *out, struct snug_error *error)
 {
     struct snug_documents documents = {0};
     struct loader loader = {
@@ -386,7 +399,8 @@ static enum snug_status parse(const char *data, size_t length, const char *name,
 }
 
 enum snug_status snug_truth_parse(const char *data, size_t length, const char *name,
-                                  const struct snug_schema *schema, const struct snug_allocator *allocator,
+                                  const struct snug_schema *schema,
+                                  const struct snug_allocator *allocator,
                                   struct snug_documents *out, struct snug_error *error)
 {
     return parse(data, length, name, schema, allocator, false, out, error);
@@ -394,8 +408,8 @@ enum snug_status snug_truth_parse(const char *data, size_t length, const char *n
 
 enum snug_status snug_predictions_parse(const char *data, size_t length, const char *name,
                                         const struct snug_schema *schema,
-                                        const struct snug_allocator *allocator, struct snug_documents *out,
-                                        struct snug_error *error)
+                                        const struct snug_allocator *allocator,
+                                        struct snug_documents *out, struct snug_error *error)
 {
     return parse(data, length, name, schema, allocator, true, out, error);
 }
@@ -407,7 +421,8 @@ void snug_documents_free(struct snug_documents *documents)
     *documents = (struct snug_documents){0};
 }
 
-const struct snug_document *snug_documents_find(const struct snug_documents *documents, const char *name)
+const struct snug_document *snug_documents_find(const struct snug_documents *documents,
+                                                const char *name)
 {
     size_t low = 0, high = documents->count;
     while (low < high) {

@@ -1,4 +1,5 @@
-/* From cells to scores: sums by document and field, metrics as ratios of sums, intervals by drawing documents.
+/* From cells to scores: sums by document and field, metrics as ratios of sums, intervals by drawing
+ * documents.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "extract/evaluate.h"
 
@@ -46,11 +47,11 @@ struct evaluator {
     const struct snug_allocator *allocator;
     struct snug_evaluation *out;
     struct snug_error *error;
-    bool *scored;            /* by field of the schema */
-    size_t *fields;          /* scored ones */
+    bool *scored;   /* by field of the schema */
+    size_t *fields; /* scored ones */
     size_t field_count, document_count;
     const struct snug_document **truth, **results; /* pairs */
-    float *cells;            /* [documents, fields, SNUG_SUM_COUNT] */
+    float *cells;                                  /* [documents, fields, SNUG_SUM_COUNT] */
     double *empty;           /* [fields + 1, SNUG_SUM_COUNT]: sums of an empty answer, "all" last */
     double *document_scores; /* [documents, 3] */
     double empty_scores[3];  /* sums over documents */
@@ -65,7 +66,10 @@ struct snug_evaluation_options snug_evaluation_options_default(void)
 
 /* ---- metrics ---- */
 
-static double divide(double a, double b) { return b > 0 ? a / b : (double)NAN; }
+static double divide(double a, double b)
+{
+    return b > 0 ? a / b : (double)NAN;
+}
 
 static double f1(double right, double given, double there)
 {
@@ -106,15 +110,17 @@ static double metric(enum metric which, const double s[SNUG_SUM_COUNT])
 static struct snug_estimate *estimate_of(struct snug_scores *scores, enum metric which)
 {
     struct snug_estimate *all[METRIC_COUNT] = {
-        &scores->exact,  &scores->normalised, &scores->precision, &scores->recall,        &scores->f1,
-        &scores->invented, &scores->anls,     &scores->original,  &scores->list_place_f1, &scores->list_match_f1};
+        &scores->exact,        &scores->normalised, &scores->precision,
+        &scores->recall,       &scores->f1,         &scores->invented,
+        &scores->anls,         &scores->original,   &scores->list_place_f1,
+        &scores->list_match_f1};
     return all[which];
 }
 
 static struct snug_estimate *document_estimate(struct snug_evaluation *out, int which)
 {
-    struct snug_estimate *all[DOCUMENT_COUNT] = {&out->anls_star, &out->all_exact, &out->all_normalised,
-                                                 &out->ece, &out->coverage};
+    struct snug_estimate *all[DOCUMENT_COUNT] = {&out->anls_star, &out->all_exact,
+                                                 &out->all_normalised, &out->ece, &out->coverage};
     return all[which];
 }
 
@@ -145,7 +151,8 @@ static double coverage(const struct evaluator *e, const uint32_t *weights)
         kept += weight;
         right += weight * e->values[i].right;
         /* A threshold cannot part values of the same confidence. */
-        bool last = i + 1 == e->value_count || e->values[i + 1].confidence < e->values[i].confidence;
+        bool last =
+            i + 1 == e->value_count || e->values[i + 1].confidence < e->values[i].confidence;
         if (last && right >= e->out->options.target_precision * kept)
             best = kept;
     }
@@ -181,14 +188,16 @@ static enum snug_status pair_documents(struct evaluator *e, const struct snug_do
     out->documents = e->document_count;
     out->extra = results->count - e->document_count;
     if (e->document_count == 0)
-        return snug_error_set(e->error, SNUG_STATUS_USAGE,
-                              "no document is in both: %zu in the truth, %zu in the results (they are matched "
-                              "by the last part of their path)",
-                              truth->count, results->count);
+        return snug_error_set(
+            e->error, SNUG_STATUS_USAGE,
+            "no document is in both: %zu in the truth, %zu in the results (they are matched "
+            "by the last part of their path)",
+            truth->count, results->count);
     return SNUG_STATUS_OK;
 }
 
-/* Fields that the truth has; those no result was asked for are set aside, unless all results failed. */
+/* Fields that the truth has; those no result was asked for are set aside, unless all results
+ * failed. */
 static enum snug_status choose_fields(struct evaluator *e, const struct snug_documents *truth,
                                       const struct snug_documents *results)
 {
@@ -214,13 +223,17 @@ static enum snug_status choose_fields(struct evaluator *e, const struct snug_doc
     e->out->not_asked = not_asked;
     e->out->field_count = e->field_count;
     if (e->field_count == 0)
-        return snug_error_set(e->error, SNUG_STATUS_USAGE, "truth and results have no field in common");
+        return snug_error_set(e->error, SNUG_STATUS_USAGE,
+                              "truth and results have no field in common");
     return SNUG_STATUS_OK;
 }
 
 /* ---- cells ---- */
 
-static bool right_cell(const double s[SNUG_SUM_COUNT]) { return s[SNUG_SUM_PRESENT_NORMALISED] > 0; }
+static bool right_cell(const double s[SNUG_SUM_COUNT])
+{
+    return s[SNUG_SUM_PRESENT_NORMALISED] > 0;
+}
 
 static enum snug_status score_document(struct evaluator *e, size_t document)
 {
@@ -231,11 +244,11 @@ static enum snug_status score_document(struct evaluator *e, size_t document)
         const struct snug_field *field = &e->schema->fields[index];
         const char *answer = result->values[index];
         double sums[SNUG_SUM_COUNT] = {0};
-        enum snug_status status = snug_cell_score(field, e->schema->absent, truth->values[index], answer,
-                                                  e->allocator, sums, e->error);
+        enum snug_status status = snug_cell_score(field, e->schema->absent, truth->values[index],
+                                                  answer, e->allocator, sums, e->error);
         if (status == SNUG_STATUS_OK)
-            status = snug_cell_score(field, e->schema->absent, truth->values[index], NULL, e->allocator,
-                                     &e->empty[f * SNUG_SUM_COUNT], e->error);
+            status = snug_cell_score(field, e->schema->absent, truth->values[index], NULL,
+                                     e->allocator, &e->empty[f * SNUG_SUM_COUNT], e->error);
         if (status != SNUG_STATUS_OK)
             return status;
         for (int i = 0; i < SNUG_SUM_COUNT; i++)
@@ -256,8 +269,8 @@ static enum snug_status score_document(struct evaluator *e, size_t document)
     e->empty_scores[DOCUMENT_ANLS_STAR] += empty_right;
     e->empty_scores[DOCUMENT_ALL_EXACT] += empty_right;
     e->empty_scores[DOCUMENT_ALL_NORMALISED] += empty_right;
-    return snug_document_anls_star(e->schema, e->scored, truth->values, result->values, e->allocator,
-                                   &scores[DOCUMENT_ANLS_STAR], e->error);
+    return snug_document_anls_star(e->schema, e->scored, truth->values, result->values,
+                                   e->allocator, &scores[DOCUMENT_ANLS_STAR], e->error);
 }
 
 static int by_confidence(const void *left, const void *right)
@@ -277,7 +290,8 @@ static enum snug_status score_all(struct evaluator *e)
     struct snug_arena *arena = &e->out->arena;
     e->cells = snug_arena_calloc(arena, bytes, sizeof *e->cells);
     e->empty = snug_arena_calloc(arena, (e->field_count + 1) * SNUG_SUM_COUNT, sizeof *e->empty);
-    e->document_scores = snug_arena_calloc(arena, e->document_count * 3, sizeof *e->document_scores);
+    e->document_scores =
+        snug_arena_calloc(arena, e->document_count * 3, sizeof *e->document_scores);
     e->values = snug_arena_calloc(arena, cells, sizeof *e->values);
     if (e->cells == NULL || e->empty == NULL || e->document_scores == NULL || e->values == NULL)
         return no_memory(e, bytes * sizeof *e->cells);
@@ -298,7 +312,8 @@ static enum snug_status score_all(struct evaluator *e)
 /* ---- sums and intervals ---- */
 
 /* Sums over documents: sums [fields + 1, SNUG_SUM_COUNT], all of them last; documents: 3 means. */
-static void add_up(const struct evaluator *e, const uint32_t *weights, double *sums, double means[3])
+static void add_up(const struct evaluator *e, const uint32_t *weights, double *sums,
+                   double means[3])
 {
     size_t width = e->field_count * SNUG_SUM_COUNT;
     double *all = &sums[width], documents = 0;
@@ -345,7 +360,7 @@ static void set_values(struct evaluator *e, const double *sums, const double mea
     for (int i = 0; i < DOCUMENT_COUNT; i++) {
         struct snug_estimate *estimate = document_estimate(out, i);
         estimate->low = estimate->high = (double)NAN;
-        estimate->value = i < 3                ? means[i]
+        estimate->value = i < 3               ? means[i]
                           : i == DOCUMENT_ECE ? calibration_error(e, NULL)
                                               : coverage(e, NULL);
         estimate->empty = i < 3 ? e->empty_scores[i] / (double)e->document_count : (double)NAN;
@@ -366,7 +381,8 @@ static int by_value(const void *left, const void *right)
     return (*a > *b) - (*a < *b);
 }
 
-/* The 2.5 % and 97.5 % quantiles of the defined ones among `draws`, between neighbours by distance. */
+/* The 2.5 % and 97.5 % quantiles of the defined ones among `draws`, between neighbours by
+ * distance. */
 static void set_interval(double *draws, size_t count, struct snug_estimate *estimate)
 {
     size_t kept = 0;
@@ -400,7 +416,8 @@ static enum snug_status bootstrap(struct evaluator *e, double *sums)
     for (size_t r = 0; r < resamples; r++) {
         double means[3];
         memset(weights, 0, e->document_count * sizeof *weights);
-        for (size_t i = 0; i < e->document_count; i++) /* at most 10^6 documents: 32 bits are plenty */
+        for (size_t i = 0; i < e->document_count;
+             i++) /* at most 10^6 documents: 32 bits are plenty */
             weights[(splitmix64(&state) >> 32) * e->document_count >> 32]++;
         add_up(e, weights, sums, means);
         size_t at = 0;
@@ -456,7 +473,8 @@ enum snug_status snug_evaluate(const struct snug_schema *schema, const struct sn
                               SNUG_MAX_RESAMPLES);
     struct snug_evaluation evaluation = {.options = *options};
     snug_arena_init(&evaluation.arena, allocator);
-    struct evaluator e = {.schema = schema, .allocator = allocator, .out = &evaluation, .error = error};
+    struct evaluator e = {
+        .schema = schema, .allocator = allocator, .out = &evaluation, .error = error};
     enum snug_status status = evaluate(&e, truth, results);
     if (status != SNUG_STATUS_OK)
         snug_evaluation_free(&evaluation);

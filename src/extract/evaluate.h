@@ -1,25 +1,29 @@
-/* Scores of results against the truth, each with a 95 % interval and with what an empty answer would get.
+/* Scores of results against the truth, each with a 95 % interval and with what an empty answer
+ * would get.
  *
- * A cell is one field of one document; it is present if the truth has a value. Scored are the documents that
- * both sides have, and the fields that the truth has a column for and the results were asked for. A
- * document that failed counts as an empty answer. Definitions, over the cells of a field or of all:
+ * A cell is one field of one document; it is present if the truth has a value. Scored are the
+ * documents that both sides have, and the fields that the truth has a column for and the results
+ * were asked for. A document that failed counts as an empty answer. Definitions, over the cells of
+ * a field or of all:
  *   exact        cells right: absent where it is absent, else the same text after trimming
  *   normalised   the same with snug_normalise_value's forms
- *   precision    right values / values given; recall: right values / values there are; F1: their harmonic
- *                mean; right as in `normalised`
+ *   precision    right values / values given; recall: right values / values there are; F1: their
+ *                harmonic mean; right as in `normalised`
  *   invented     values given where there is none / cells absent (the hallucination rate)
  *   ANLS         mean over present cells of the texts' ANLS, 0 where no value is given
- *   lists        items right at their place, as F1 (placeholders are no items, but keep places); and the
- *                ANLS of the best matching of items, as F1
- *   original     the score of the V100 system that came before, for comparison only: absent = absent 1,
- *                amounts within 1 % 1, dates 1 for the same numbers and 0.8 for two in common, lists by place
- *                over the longer, text 1 if equal and 0.9 for a part of the other; else 0
+ *   lists        items right at their place, as F1 (placeholders are no items, but keep places);
+ *                and the ANLS of the best matching of items, as F1
+ *   original     the score of the V100 system that came before, for comparison only: absent =
+ *                absent 1, amounts within 1 % 1, dates 1 for the same numbers and 0.8 for two in
+ *                common, lists by place over the longer, text 1 if equal and 0.9 for a part of the
+ *                other; else 0
  * and over documents:
  *   ANLS*        mean of each document's; absent fields are missing keys
  *   all exact, all normalised: documents without one wrong cell
- *   ECE          expected calibration error over the values given with a confidence, 10 bins of equal width
- *   coverage     the largest share of those values that can be kept, most confident first, with at least
- *                the target precision
+ *   ECE          expected calibration error over the values given with a confidence, 10 bins of
+ *                equal width
+ *   coverage     the largest share of those values that can be kept, most confident first, with at
+ *                least the target precision
  * Intervals: percentile bootstrap over documents, seeded (splitmix64), 2.5 % and 97.5 %.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #ifndef SNUG_EXTRACT_EVALUATE_H
@@ -65,25 +69,25 @@ struct snug_evaluation {
     size_t not_asked_count;
     struct snug_estimate anls_star, all_exact, all_normalised, ece, coverage;
     struct snug_evaluation_options options;
-    size_t confident_values;    /* values given with a confidence: what ece and coverage are over */
-    const char *first_missing;  /* the first document missing, or NULL */
-    struct snug_arena arena;    /* private */
+    size_t confident_values;   /* values given with a confidence: what ece and coverage are over */
+    const char *first_missing; /* the first document missing, or NULL */
+    struct snug_arena arena;   /* private */
 };
 
 /* Scores. Both tables were read with this schema. *out is filled on success, then freed with
- * snug_evaluation_free; it keeps no pointer into truth and results, but names of fields are the schema's.
- * Time: documents * fields * resamples, plus matching of lists. Errors: USAGE (no document or no field in
- * common, options out of range), MEMORY. */
-SNUG_CHECK_RESULT enum snug_status snug_evaluate(const struct snug_schema *schema,
-                                                 const struct snug_documents *truth,
-                                                 const struct snug_documents *results,
-                                                 const struct snug_evaluation_options *options,
-                                                 const struct snug_allocator *allocator,
-                                                 struct snug_evaluation *out, struct snug_error *error);
-void snug_evaluation_free(struct snug_evaluation *evaluation); /* zeroed allowed; leaves it zeroed */
+ * snug_evaluation_free; it keeps no pointer into truth and results, but names of fields are the
+ * schema's. Time: documents * fields * resamples, plus matching of lists. Errors: USAGE (no
+ * document or no field in common, options out of range), MEMORY. */
+SNUG_CHECK_RESULT enum snug_status
+snug_evaluate(const struct snug_schema *schema, const struct snug_documents *truth,
+              const struct snug_documents *results, const struct snug_evaluation_options *options,
+              const struct snug_allocator *allocator, struct snug_evaluation *out,
+              struct snug_error *error);
+void snug_evaluation_free(
+    struct snug_evaluation *evaluation); /* zeroed allowed; leaves it zeroed */
 
-/* "accuracy: present P % (a/b), absent Q % (c/d), empty baseline R %", exact matches; R is the share of cells
- * that are absent in truth. No line end. */
+/* "accuracy: present P % (a/b), absent Q % (c/d), empty baseline R %", exact matches; R is the
+ * share of cells that are absent in truth. No line end. */
 void snug_evaluation_put_line(const struct snug_evaluation *evaluation, struct snug_text *out);
 /* A report for people: that line, then tables within 80 columns. Ends in a line end. */
 void snug_evaluation_put_text(const struct snug_evaluation *evaluation, struct snug_text *out);

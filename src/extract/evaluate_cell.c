@@ -26,7 +26,8 @@ static bool split(const char *list, const char *absent, struct snug_arena *arena
     if (out->texts == NULL)
         return false;
     while (snug_list_next(list, &offset, &item, &length)) {
-        if (!snug_value_is_absent(item, length, absent) && !snug_value_is_absent(item, length, NULL)) {
+        if (!snug_value_is_absent(item, length, absent) &&
+            !snug_value_is_absent(item, length, NULL)) {
             out->texts[out->count] = snug_arena_strndup(arena, item, length);
             if (out->texts[out->count] == NULL)
                 return false;
@@ -38,7 +39,8 @@ static bool split(const char *list, const char *absent, struct snug_arena *arena
 }
 
 static enum snug_status same_item(enum snug_field_type type, const char *a, const char *b,
-                                  const struct snug_allocator *allocator, bool *same, struct snug_error *error)
+                                  const struct snug_allocator *allocator, bool *same,
+                                  struct snug_error *error)
 {
     struct snug_text left, right;
     snug_text_init(&left, allocator, MOST_TEXT_BYTES);
@@ -57,8 +59,9 @@ static enum snug_status same_item(enum snug_field_type type, const char *a, cons
 
 /* The ANLS of items under the best matching; by place if there are too many. */
 static enum snug_status match_items(const struct items *truth, const struct items *answer,
-                                    const struct snug_allocator *allocator, struct snug_arena *arena,
-                                    double *total, struct snug_error *error)
+                                    const struct snug_allocator *allocator,
+                                    struct snug_arena *arena, double *total,
+                                    struct snug_error *error)
 {
     const char **rows = snug_arena_calloc(arena, truth->real + 1, sizeof *rows);
     const char **columns = snug_arena_calloc(arena, answer->real + 1, sizeof *columns);
@@ -88,7 +91,8 @@ static enum snug_status match_items(const struct items *truth, const struct item
     if (weights == NULL || match == NULL)
         return snug_error_memory(error, row_count * column_count * sizeof *weights, "scores");
     for (size_t i = 0; i < row_count * column_count && status == SNUG_STATUS_OK; i++)
-        status = snug_anls(rows[i / column_count], columns[i % column_count], allocator, &weights[i], error);
+        status = snug_anls(rows[i / column_count], columns[i % column_count], allocator,
+                           &weights[i], error);
     return status != SNUG_STATUS_OK
                ? status
                : snug_best_match(weights, row_count, column_count, allocator, match, total, error);
@@ -151,12 +155,13 @@ static enum snug_status original_text(const char *truth, const char *answer,
     return status;
 }
 
-static enum snug_status original_value(enum snug_field_type type, const char *truth, const char *answer,
-                                       const struct snug_allocator *allocator, double *score,
-                                       struct snug_error *error)
+static enum snug_status original_value(enum snug_field_type type, const char *truth,
+                                       const char *answer, const struct snug_allocator *allocator,
+                                       double *score, struct snug_error *error)
 {
     int64_t a, b;
-    if (type == SNUG_FIELD_TYPE_MONEY && snug_normalise_money(truth, &a) && snug_normalise_money(answer, &b)) {
+    if (type == SNUG_FIELD_TYPE_MONEY && snug_normalise_money(truth, &a) &&
+        snug_normalise_money(answer, &b)) {
         *score = fabs((double)(a - b)) <= 0.01 * fabs((double)a) ? 1.0 : 0.0;
         return SNUG_STATUS_OK;
     }
@@ -169,8 +174,9 @@ static enum snug_status original_value(enum snug_field_type type, const char *tr
 
 /* ---- cells ---- */
 
-static enum snug_status score_lists(const struct snug_field *field, const char *absent, const char *truth,
-                                    const char *answer, const struct snug_allocator *allocator,
+static enum snug_status score_lists(const struct snug_field *field, const char *absent,
+                                    const char *truth, const char *answer,
+                                    const struct snug_allocator *allocator,
                                     double sums[SNUG_SUM_COUNT], struct snug_error *error)
 {
     struct snug_arena arena;
@@ -207,8 +213,9 @@ static enum snug_status score_lists(const struct snug_field *field, const char *
     return status;
 }
 
-static enum snug_status same_value(const struct snug_field *field, const char *truth, const char *answer,
-                                   const struct snug_allocator *allocator, bool *same, struct snug_error *error)
+static enum snug_status same_value(const struct snug_field *field, const char *truth,
+                                   const char *answer, const struct snug_allocator *allocator,
+                                   bool *same, struct snug_error *error)
 {
     struct snug_text left, right;
     snug_text_init(&left, allocator, MOST_TEXT_BYTES);
@@ -225,8 +232,9 @@ static enum snug_status same_value(const struct snug_field *field, const char *t
     return status;
 }
 
-enum snug_status snug_cell_score(const struct snug_field *field, const char *absent, const char *truth,
-                                 const char *answer, const struct snug_allocator *allocator,
+enum snug_status snug_cell_score(const struct snug_field *field, const char *absent,
+                                 const char *truth, const char *answer,
+                                 const struct snug_allocator *allocator,
                                  double sums[SNUG_SUM_COUNT], struct snug_error *error)
 {
     enum snug_status status = SNUG_STATUS_OK;
@@ -263,8 +271,9 @@ enum snug_status snug_cell_score(const struct snug_field *field, const char *abs
 /* ---- ANLS* of a document ---- */
 
 /* A value as a node; *used moves over `nodes`. */
-static bool make_record(const struct snug_schema *schema, const bool *scored, const char *const *values,
-                        struct snug_arena *arena, struct snug_anls_node *out)
+static bool make_record(const struct snug_schema *schema, const bool *scored,
+                        const char *const *values, struct snug_arena *arena,
+                        struct snug_anls_node *out)
 {
     struct snug_anls_node *nodes = snug_arena_calloc(arena, schema->field_count, sizeof *nodes);
     if (nodes == NULL)
@@ -304,7 +313,8 @@ enum snug_status snug_document_anls_star(const struct snug_schema *schema, const
     struct snug_anls_node a, b;
     snug_arena_init(&arena, allocator);
     enum snug_status status = SNUG_STATUS_OK;
-    if (!make_record(schema, scored, truth, &arena, &a) || !make_record(schema, scored, answer, &arena, &b))
+    if (!make_record(schema, scored, truth, &arena, &a) ||
+        !make_record(schema, scored, answer, &arena, &b))
         status = snug_error_memory(error, sizeof a, "scores");
     else
         status = snug_anls_star(&a, &b, allocator, score, error);

@@ -37,10 +37,11 @@ void snug_evaluation_put_line(const struct snug_evaluation *evaluation, struct s
 {
     const struct snug_scores *all = &evaluation->all;
     char present[16], absent[16], empty[16];
-    snug_text_printf(out, "accuracy: present %s %% (%zu/%zu), absent %s %% (%zu/%zu), empty baseline %s %%",
-                     percent(share(all->present_exact, all->present), 0, present), all->present_exact,
-                     all->present, percent(share(all->absent_right, all->absent), 0, absent),
-                     all->absent_right, all->absent, percent(all->exact.empty, 0, empty));
+    snug_text_printf(
+        out, "accuracy: present %s %% (%zu/%zu), absent %s %% (%zu/%zu), empty baseline %s %%",
+        percent(share(all->present_exact, all->present), 0, present), all->present_exact,
+        all->present, percent(share(all->absent_right, all->absent), 0, absent), all->absent_right,
+        all->absent, percent(all->exact.empty, 0, empty));
 }
 
 static void put_score(const char *name, const struct snug_estimate *estimate, struct snug_text *out)
@@ -53,7 +54,8 @@ static void put_score(const char *name, const struct snug_estimate *estimate, st
 static void put_totals(const struct snug_evaluation *e, struct snug_text *out)
 {
     char name[64];
-    snug_text_puts(out, "  score, in %                          value   95 % interval   empty answer\n");
+    snug_text_puts(out,
+                   "  score, in %                          value   95 % interval   empty answer\n");
     put_score("exact", &e->all.exact, out);
     put_score("normalised", &e->all.normalised, out);
     put_score("precision of values", &e->all.precision, out);
@@ -85,25 +87,25 @@ static void put_field(const struct snug_scores *field, struct snug_text *out)
     snug_text_printf(out, "  %s", field->name);
     if (width > 20)
         snug_text_puts(out, "\n  ");
-    snug_text_printf(out, "%*s %8.20s %8.20s %6s %11s %6s %6s %6s\n", width > 20 ? 20 : 20 - width, "", present,
-                     absent, percent(field->exact.value, 6, exact), interval(&field->exact, 11, range),
-                     percent(field->exact.empty, 6, empty), percent(field->normalised.value, 6, normal),
-                     percent(field->f1.value, 6, f1));
+    snug_text_printf(out, "%*s %8.20s %8.20s %6s %11s %6s %6s %6s\n", width > 20 ? 20 : 20 - width,
+                     "", present, absent, percent(field->exact.value, 6, exact),
+                     interval(&field->exact, 11, range), percent(field->exact.empty, 6, empty),
+                     percent(field->normalised.value, 6, normal), percent(field->f1.value, 6, f1));
 }
 
 void snug_evaluation_put_text(const struct snug_evaluation *e, struct snug_text *out)
 {
     snug_evaluation_put_line(e, out);
-    snug_text_printf(out, "\n\n%zu document%s scored, %zu fields", e->documents, e->documents == 1 ? "" : "s",
-                     e->field_count);
+    snug_text_printf(out, "\n\n%zu document%s scored, %zu fields", e->documents,
+                     e->documents == 1 ? "" : "s", e->field_count);
     if (e->failed > 0)
         snug_text_printf(out, "; %zu failed", e->failed);
     if (e->unread > 0)
         snug_text_printf(out, "; %zu without any value", e->unread);
     snug_text_putc(out, '\n');
     if (e->missing > 0)
-        snug_text_printf(out, "not scored: %zu in the truth without a result (first: %.40s)\n", e->missing,
-                         e->first_missing);
+        snug_text_printf(out, "not scored: %zu in the truth without a result (first: %.40s)\n",
+                         e->missing, e->first_missing);
     if (e->extra > 0)
         snug_text_printf(out, "not scored: %zu results that the truth does not know\n", e->extra);
     if (e->not_asked_count > 0)
@@ -111,19 +113,23 @@ void snug_evaluation_put_text(const struct snug_evaluation *e, struct snug_text 
                          e->not_asked_count);
     snug_text_putc(out, '\n');
     put_totals(e, out);
-    snug_text_puts(out, "\n  field                 present   absent  exact    interval  empty normal     F1\n");
+    snug_text_puts(
+        out,
+        "\n  field                 present   absent  exact    interval  empty normal     F1\n");
     for (size_t i = 0; i < e->field_count; i++)
         put_field(&e->fields[i], out);
     if (e->options.resamples > 0)
-        snug_text_printf(out,
-                         "\nIntervals: 95 %%, percentile bootstrap over documents, %d resamples, seed "
-                         "%llu.\nempty: what an answer without any value scores.\n",
-                         e->options.resamples, (unsigned long long)e->options.seed);
+        snug_text_printf(
+            out,
+            "\nIntervals: 95 %%, percentile bootstrap over documents, %d resamples, seed "
+            "%llu.\nempty: what an answer without any value scores.\n",
+            e->options.resamples, (unsigned long long)e->options.seed);
 }
 
 /* ---- JSON ---- */
 
-static void put_estimate(const char *name, const struct snug_estimate *estimate, struct snug_text *out)
+static void put_estimate(const char *name, const struct snug_estimate *estimate,
+                         struct snug_text *out)
 {
     const double values[] = {estimate->value, estimate->low, estimate->high, estimate->empty};
     static const char *const names[] = {"value", "low", "high", "empty"};
@@ -139,10 +145,11 @@ static void put_scores(const struct snug_scores *s, struct snug_text *out)
 {
     snug_text_puts(out, "{\"name\": ");
     snug_json_put_string(out, s->name);
-    snug_text_printf(out,
-                     ", \"present\": %zu, \"present_exact\": %zu, \"present_normalised\": %zu, \"absent\": %zu, "
-                     "\"absent_right\": %zu",
-                     s->present, s->present_exact, s->present_normalised, s->absent, s->absent_right);
+    snug_text_printf(
+        out,
+        ", \"present\": %zu, \"present_exact\": %zu, \"present_normalised\": %zu, \"absent\": %zu, "
+        "\"absent_right\": %zu",
+        s->present, s->present_exact, s->present_normalised, s->absent, s->absent_right);
     put_estimate("exact", &s->exact, out);
     put_estimate("normalised", &s->normalised, out);
     put_estimate("precision", &s->precision, out);
@@ -158,11 +165,12 @@ static void put_scores(const struct snug_scores *s, struct snug_text *out)
 
 void snug_evaluation_put_json(const struct snug_evaluation *e, struct snug_text *out)
 {
-    snug_text_printf(out,
-                     "{\"documents\": %zu, \"missing\": %zu, \"extra\": %zu, \"failed\": %zu, \"unread\": %zu, "
-                     "\"resamples\": %d, \"seed\": %llu, \"confident_values\": %zu, \"target_precision\": ",
-                     e->documents, e->missing, e->extra, e->failed, e->unread, e->options.resamples,
-                     (unsigned long long)e->options.seed, e->confident_values);
+    snug_text_printf(
+        out,
+        "{\"documents\": %zu, \"missing\": %zu, \"extra\": %zu, \"failed\": %zu, \"unread\": %zu, "
+        "\"resamples\": %d, \"seed\": %llu, \"confident_values\": %zu, \"target_precision\": ",
+        e->documents, e->missing, e->extra, e->failed, e->unread, e->options.resamples,
+        (unsigned long long)e->options.seed, e->confident_values);
     snug_json_put_double(out, e->options.target_precision);
     snug_text_puts(out, ", \"not_asked\": [");
     for (size_t i = 0; i < e->not_asked_count; i++) {

@@ -54,9 +54,9 @@ static bool take_suffix(struct span *span, const char *word)
 /* Strips currency, signs and brackets from both ends; *negative is flipped for each sign. */
 static void strip_signs(struct span *span, bool money, bool *negative)
 {
-    static const char *const codes[] = {"aud", "usd", "nzd", "eur", "gbp", "cad", "sgd", "jpy", "chf",
-                                        "au$", "us$", "nz$", "a$", "$", "\xc2\xa3", "\xe2\x82\xac",
-                                        "\xc2\xa5"};
+    static const char *const codes[] = {"aud", "usd", "nzd",      "eur",          "gbp",     "cad",
+                                        "sgd", "jpy", "chf",      "au$",          "us$",     "nz$",
+                                        "a$",  "$",   "\xc2\xa3", "\xe2\x82\xac", "\xc2\xa5"};
     bool minus = false, changed = true;
     while (changed) {
         changed = false;
@@ -66,8 +66,9 @@ static void strip_signs(struct span *span, bool money, bool *negative)
             trim(span);
             minus = changed = true;
         }
-        if (take_prefix(span, "-") || take_prefix(span, "\xe2\x88\x92") || take_prefix(span, "\xe2\x80\x93") ||
-            take_suffix(span, "-") || take_suffix(span, "\xe2\x88\x92")) {
+        if (take_prefix(span, "-") || take_prefix(span, "\xe2\x88\x92") ||
+            take_prefix(span, "\xe2\x80\x93") || take_suffix(span, "-") ||
+            take_suffix(span, "\xe2\x88\x92")) {
             minus = changed = true;
         }
         if (take_prefix(span, "+"))
@@ -98,8 +99,8 @@ static size_t separator_at(const struct span *span, size_t at)
 }
 
 /* Where the decimals begin: the place of the sign before them, or length if there are none.
- * The last '.' is it, unless there are several; the last ',' is it if one or two digits follow it at
- * the end and every '.' stands before it. */
+ * The last '.' is it, unless there are several; the last ',' is it if one or two digits follow it
+ * at the end and every '.' stands before it. */
 static size_t decimal_sign(const struct span *span)
 {
     size_t dot = span->length, comma = span->length, dots = 0, commas = 0;
@@ -134,7 +135,8 @@ static bool read_decimal(const struct span *span, int places, int64_t *out)
             group++;
             i++;
         } else if (width > 0) {
-            /* Groups of three, after the first also of two (as in India); the first of any size up to 3. */
+            /* Groups of three, after the first also of two (as in India); the first of any size up
+             * to 3. */
             if (group == 0 || group > 3 || (grouped && group < 2))
                 return false;
             grouped = true;
@@ -207,9 +209,9 @@ size_t snug_normalise_digits(const char *text, size_t length, struct snug_text *
 
 static bool is_space(uint32_t code)
 {
-    return (code >= 9 && code <= 13) || code == 0x20 || code == 0x85 || code == 0xa0 || code == 0x1680 ||
-           (code >= 0x2000 && code <= 0x200b) || code == 0x2028 || code == 0x2029 || code == 0x202f ||
-           code == 0x205f || code == 0x3000 || code == 0xfeff;
+    return (code >= 9 && code <= 13) || code == 0x20 || code == 0x85 || code == 0xa0 ||
+           code == 0x1680 || (code >= 0x2000 && code <= 0x200b) || code == 0x2028 ||
+           code == 0x2029 || code == 0x202f || code == 0x205f || code == 0x3000 || code == 0xfeff;
 }
 
 void snug_normalise_text(const char *text, size_t length, struct snug_text *out)
@@ -235,11 +237,12 @@ void snug_normalise_text(const char *text, size_t length, struct snug_text *out)
             snug_text_putc(out, snug_ascii_lower((char)code));
             continue;
         }
-        /* One code point at a time: marks stacked in another order stay different, which is rare enough. */
+        /* One code point at a time: marks stacked in another order stay different, which is rare
+         * enough. */
         utf8proc_int32_t folded[8];
         int boundary = 0;
-        utf8proc_ssize_t count = utf8proc_decompose_char((utf8proc_int32_t)code, folded, 8,
-                                                         UTF8PROC_CASEFOLD | UTF8PROC_DECOMPOSE, &boundary);
+        utf8proc_ssize_t count = utf8proc_decompose_char(
+            (utf8proc_int32_t)code, folded, 8, UTF8PROC_CASEFOLD | UTF8PROC_DECOMPOSE, &boundary);
         if (count < 0 || count > 8) {
             snug_text_put_code_point(out, code);
             continue;
@@ -257,7 +260,8 @@ static void put_date(struct snug_text *out, struct snug_date date)
 }
 
 /* text is a copy with a NUL; false if it cannot be read by its type. */
-static bool put_typed(enum snug_field_type type, const char *text, size_t length, struct snug_text *out)
+static bool put_typed(enum snug_field_type type, const char *text, size_t length,
+                      struct snug_text *out)
 {
     int64_t number;
     struct snug_date from, to;
@@ -291,7 +295,8 @@ static bool put_typed(enum snug_field_type type, const char *text, size_t length
     }
 }
 
-void snug_normalise_item(enum snug_field_type type, const char *item, size_t length, struct snug_text *out)
+void snug_normalise_item(enum snug_field_type type, const char *item, size_t length,
+                         struct snug_text *out)
 {
     char copy[512]; /* longer things are no amounts, dates or ids */
     if (length < sizeof copy && memchr(item, '\0', length) == NULL) {

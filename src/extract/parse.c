@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-enum snug_status snug_answer_store(struct snug_answer *answer, size_t field, const char *text, size_t length,
-                                   bool real, struct snug_range range)
+enum snug_status snug_answer_store(struct snug_answer *answer, size_t field, const char *text,
+                                   size_t length, bool real, struct snug_range range)
 {
     struct snug_value *value = &answer->values[field];
     if (value->text != NULL)
@@ -26,8 +26,8 @@ enum snug_status snug_answer_store(struct snug_answer *answer, size_t field, con
     return SNUG_STATUS_OK;
 }
 
-enum snug_status snug_answer_keep(struct snug_answer *answer, const char *clean, struct snug_range key,
-                                  struct snug_range value)
+enum snug_status snug_answer_keep(struct snug_answer *answer, const char *clean,
+                                  struct snug_range key, struct snug_range value)
 {
     if (answer->unknown_count == SNUG_MAX_UNKNOWN_KEYS)
         return SNUG_STATUS_OK;
@@ -65,11 +65,11 @@ enum snug_status snug_answer_keep(struct snug_answer *answer, const char *clean,
 static bool is_refusal(const char *clean, size_t length)
 {
     static const char *const phrases[] = {
-        "i'm sorry",    "i am sorry",     "i apologize",     "i apologise",      "i can't",
-        "i cannot",     "i can not",      "can't assist",    "cannot assist",    "can't help",
-        "cannot help",  "unable to",      "not able to",     "as an ai",         "i don't see",
-        "i do not see", "can't see",      "cannot see",      "no image",         "not comfortable",
-        "won't be able", "i can’t", "i’m sorry", "can’t assist", "can’t help"};
+        "i'm sorry",     "i am sorry", "i apologize",  "i apologise",   "i can't",
+        "i cannot",      "i can not",  "can't assist", "cannot assist", "can't help",
+        "cannot help",   "unable to",  "not able to",  "as an ai",      "i don't see",
+        "i do not see",  "can't see",  "cannot see",   "no image",      "not comfortable",
+        "won't be able", "i can’t",    "i’m sorry",    "can’t assist",  "can’t help"};
     char head[1024];
     size_t used = 0;
     for (size_t i = 0; i < length && used < sizeof head - 1; i++)

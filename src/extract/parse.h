@@ -1,10 +1,10 @@
 /* From what a model wrote to values by field.
  *
- * Asked for one "FIELD: value" a line, models write much else: a preamble, markdown (bold keys, fences,
- * bullets, headings, tables), everything on one line, JSON (also cut off), keys in the singular or in
- * other words, a field twice, items one a line, commas for bars, the tokens that end a turn. All of it
- * is read. A value is what the model wrote, trimmed and freed of markdown, never normalised. It is a pure
- * function of the text, in time linear in its length, for any bytes.
+ * Asked for one "FIELD: value" a line, models write much else: a preamble, markdown (bold keys,
+ * fences, bullets, headings, tables), everything on one line, JSON (also cut off), keys in the
+ * singular or in other words, a field twice, items one a line, commas for bars, the tokens that end
+ * a turn. All of it is read. A value is what the model wrote, trimmed and freed of markdown, never
+ * normalised. It is a pure function of the text, in time linear in its length, for any bytes.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #ifndef SNUG_EXTRACT_PARSE_H
 #define SNUG_EXTRACT_PARSE_H
@@ -16,12 +16,12 @@
 #define SNUG_MAX_UNKNOWN_KEYS 256
 
 struct snug_value {
-    const char *text;  /* valid UTF-8 without control characters; NULL: absent. Items of a list are
+    const char *text; /* valid UTF-8 without control characters; NULL: absent. Items of a list are
                           joined by " | "; a placeholder keeps its place among them */
-    size_t start, end; /* the bytes of the raw text it came from, also of an absence the model wrote;
-                          0, 0 if it was not named. It may cover more than the value (a list's key line
-                          to its last item), never less */
-    bool named;        /* the text names the field, with a value or without */
+    /* The bytes of the raw text it came from, also of an absence the model wrote; 0, 0 if it was
+     * not named. From a list's first item to its last, with whatever stands between. */
+    size_t start, end;
+    bool named; /* the text names the field, with a value or without */
 };
 
 struct snug_unknown_key {
@@ -41,11 +41,11 @@ struct snug_answer {
     struct snug_arena arena;
 };
 
-/* Reads an answer. raw: length bytes, any. Of a field that occurs again the first real value counts.
- * *out is filled on success and then freed with snug_answer_free. Thread-safe.
+/* Reads an answer. raw: length bytes, any. Of a field that occurs again the first real value
+ * counts. *out is filled on success and then freed with snug_answer_free. Thread-safe.
  * Errors: LIMIT (over SNUG_MAX_ANSWER_BYTES), MEMORY. */
-SNUG_CHECK_RESULT enum snug_status snug_answer_parse(const struct snug_schema *schema, const char *raw,
-                                                     size_t length,
+SNUG_CHECK_RESULT enum snug_status snug_answer_parse(const struct snug_schema *schema,
+                                                     const char *raw, size_t length,
                                                      const struct snug_allocator *allocator,
                                                      struct snug_answer *out,
                                                      struct snug_error *error);

@@ -1,9 +1,9 @@
-/* Reads answers that are JSON, well formed or not: cut off anywhere, single quotes, trailing commas,
- * objects within objects, arrays of line items.
+/* Reads answers that are JSON, well formed or not: cut off anywhere, single quotes, trailing
+ * commas, objects within objects, arrays of line items.
  *
- * A key is looked up together with the key of the object around it first ("supplier": {"abn": ...} is
- * supplier_abn), then alone. Within an array of objects every object is a row: a list that a row does
- * not mention gets a placeholder there, so that the columns stay level.
+ * A key is looked up together with the key of the object around it first ("supplier": {"abn": ...}
+ * is supplier_abn), then alone. Within an array of objects every object is a row: a list that a row
+ * does not mention gets a placeholder there, so that the columns stay level.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "extract/parse_internal.h"
 
@@ -27,8 +27,8 @@ struct json {
     struct snug_answer *answer;
     struct builder *builders;
     struct snug_text scratch;
-    bool in_rows;      /* inside an array of objects */
-    bool rows_only;    /* of line items: other fields there are not the document's */
+    bool in_rows;   /* inside an array of objects */
+    bool rows_only; /* of line items: other fields there are not the document's */
     size_t row;
     enum snug_status status;
 };
@@ -43,9 +43,15 @@ struct sink {
 
 static void read_value(struct json *json, struct sink sink, int depth);
 
-static bool at_end(const struct json *json) { return json->at >= json->end || json->status != SNUG_STATUS_OK; }
+static bool at_end(const struct json *json)
+{
+    return json->at >= json->end || json->status != SNUG_STATUS_OK;
+}
 
-static char peek(const struct json *json) { return json->at < json->end ? json->raw[json->at] : '\0'; }
+static char peek(const struct json *json)
+{
+    return json->at < json->end ? json->raw[json->at] : '\0';
+}
 
 static void skip_space(struct json *json)
 {
@@ -96,8 +102,8 @@ static void read_escape(struct json *json, struct snug_text *out)
     if (code < 0)
         return;
     json->at += 4;
-    if (code >= 0xd800 && code < 0xdc00 && json->end - json->at >= 6 && json->raw[json->at] == '\\' &&
-        json->raw[json->at + 1] == 'u') {
+    if (code >= 0xd800 && code < 0xdc00 && json->end - json->at >= 6 &&
+        json->raw[json->at] == '\\' && json->raw[json->at + 1] == 'u') {
         int32_t low = hex4(json, json->at + 2);
         if (low >= 0xdc00 && low < 0xe000) {
             json->at += 6;
@@ -112,8 +118,8 @@ static void read_escape(struct json *json, struct snug_text *out)
         snug_text_putc(out, ' ');
 }
 
-/* The string at json->at (a quote), decoded into out. Without a closing quote it goes to the end, or to a
- * special token that leaked in. */
+/* The string at json->at (a quote), decoded into out. Without a closing quote it goes to the end,
+ * or to a special token that leaked in. */
 static struct snug_range read_string(struct json *json, struct snug_text *out)
 {
     char quote = peek(json);
@@ -167,8 +173,8 @@ static struct snug_range read_bare(struct json *json, struct snug_text *out)
 
 /* ---- builders ---- */
 
-static void builder_add(struct json *json, size_t field, const char *text, size_t length, bool absent,
-                        struct snug_range range)
+static void builder_add(struct json *json, size_t field, const char *text, size_t length,
+                        bool absent, struct snug_range range)
 {
     struct builder *builder = &json->builders[field];
     bool list = json->schema->fields[field].type == SNUG_FIELD_TYPE_LIST;
@@ -205,7 +211,8 @@ static void pad_list(struct json *json, size_t field, size_t rows)
         builder_add(json, field, "", 0, true, builder->range);
 }
 
-/* A scalar found for a field. A placeholder among items stays as it is written, but for null and "". */
+/* A scalar found for a field. A placeholder among items stays as it is written, but for null and
+ * "". */
 static void emit(struct json *json, struct sink sink, struct snug_range range)
 {
     if (sink.ignore || sink.field == SNUG_NO_FIELD || json->builders[sink.field].done)
@@ -237,9 +244,9 @@ static bool key_among(const char *key, size_t length, const char *const *words, 
 /* Keys beside a value that are not part of it. */
 static bool side_key(const char *key, size_t length)
 {
-    static const char *const words[] = {"confidence", "score", "probability", "bbox", "bounding_box",
-                                        "box", "page", "warnings", "source", "explanation", "reasoning",
-                                        "type", "currency"};
+    static const char *const words[] = {
+        "confidence", "score",  "probability", "bbox",      "bounding_box", "box",     "page",
+        "warnings",   "source", "explanation", "reasoning", "type",         "currency"};
     return AMONG(key, length, words);
 }
 
@@ -252,7 +259,8 @@ static bool label_key(const char *key, size_t length)
 /* What an item's own words stand under. */
 static bool item_key(const char *key, size_t length)
 {
-    static const char *const words[] = {"name", "item", "title", "value", "text", "product", "service"};
+    static const char *const words[] = {"name", "item",    "title",  "value",
+                                        "text", "product", "service"};
     return AMONG(key, length, words);
 }
 
@@ -310,12 +318,14 @@ static void keep_unknown(struct json *json, struct snug_range key, size_t from)
         json->status = snug_answer_keep(json->answer, json->raw, key, value);
 }
 
-/* One "key": value of an object. `pending`: the field that {"field": "ABN", "value": ...} speaks of. */
+/* One "key": value of an object. `pending`: the field that {"field": "ABN", "value": ...} speaks
+ * of. */
 static void read_pair(struct json *json, struct sink sink, size_t *pending, int depth)
 {
     snug_text_clear(&json->scratch);
-    struct snug_range at = peek(json) == '"' || peek(json) == '\'' ? read_string(json, &json->scratch)
-                                                                    : read_bare(json, &json->scratch);
+    struct snug_range at = peek(json) == '"' || peek(json) == '\''
+                               ? read_string(json, &json->scratch)
+                               : read_bare(json, &json->scratch);
     skip_space(json);
     if (json->scratch.status != SNUG_STATUS_OK)
         json->status = json->scratch.status;
@@ -327,7 +337,8 @@ static void read_pair(struct json *json, struct sink sink, size_t *pending, int 
     memcpy(key, snug_text_c(&json->scratch), length);
     for (size_t i = 0; i < length; i++)
         key[i] = snug_ascii_lower(key[i]);
-    struct sink inner = {.field = SNUG_NO_FIELD, .ignore = sink.ignore, .key = key, .key_length = length};
+    struct sink inner = {
+        .field = SNUG_NO_FIELD, .ignore = sink.ignore, .key = key, .key_length = length};
     bool about_field = sink.field != SNUG_NO_FIELD || *pending != SNUG_NO_FIELD;
     skip_space(json);
     size_t from = json->at;
@@ -346,7 +357,8 @@ static void read_pair(struct json *json, struct sink sink, size_t *pending, int 
         read_string(json, &json->scratch);
         if (json->scratch.status != SNUG_STATUS_OK)
             json->status = json->scratch.status;
-        *pending = snug_schema_match(json->schema, snug_text_c(&json->scratch), json->scratch.length);
+        *pending =
+            snug_schema_match(json->schema, snug_text_c(&json->scratch), json->scratch.length);
         if (*pending == SNUG_NO_FIELD)
             keep_unknown(json, at, from);
     } else if (json->in_rows && json->rows_only && !item_key(key, length)) {
@@ -385,8 +397,8 @@ static void read_object(struct json *json, struct sink sink, int depth)
 
 static bool names_items(struct sink sink)
 {
-    static const char *const words[] = {"item", "line", "transaction", "product", "row", "service", "goods",
-                                        "entries"};
+    static const char *const words[] = {"item", "line",    "transaction", "product",
+                                        "row",  "service", "goods",       "entries"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (sink.key_length >= strlen(words[i]) &&
             memmem(sink.key, sink.key_length, words[i], strlen(words[i])) != NULL)
@@ -462,8 +474,8 @@ static void read_value(struct json *json, struct sink sink, int depth)
     if (c == '}' || c == ']')
         return;
     snug_text_clear(&json->scratch);
-    struct snug_range range = c == '"' || c == '\'' ? read_string(json, &json->scratch)
-                                                    : read_bare(json, &json->scratch);
+    struct snug_range range =
+        c == '"' || c == '\'' ? read_string(json, &json->scratch) : read_bare(json, &json->scratch);
     if (json->scratch.status != SNUG_STATUS_OK)
         json->status = json->scratch.status;
     else
@@ -483,7 +495,8 @@ static enum snug_status store(struct json *json, size_t index)
     snug_text_clear(&json->scratch);
     if (field->type == SNUG_FIELD_TYPE_LIST && builder->count == 1 && real) {
         struct snug_range whole = {0, length}, covered = {0};
-        snug_list_build(text, &whole, 1, field, json->schema->absent, &json->scratch, &real, &covered);
+        snug_list_build(text, &whole, 1, field, json->schema->absent, &json->scratch, &real,
+                        &covered);
         if (json->scratch.status != SNUG_STATUS_OK)
             return json->scratch.status;
         text = snug_text_c(&json->scratch);
@@ -511,8 +524,8 @@ static bool find_object(struct json *json)
     return false;
 }
 
-enum snug_status snug_answer_read_json(const struct snug_schema *schema, const char *raw, size_t length,
-                                       struct snug_answer *answer)
+enum snug_status snug_answer_read_json(const struct snug_schema *schema, const char *raw,
+                                       size_t length, struct snug_answer *answer)
 {
     struct json json = {
         .schema = schema, .raw = raw, .end = length, .answer = answer, .status = SNUG_STATUS_OK};

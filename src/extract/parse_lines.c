@@ -1,8 +1,8 @@
 /* Reads answers made of lines: FIELD: value and all that models make of it.
  *
- * Line by line over the clean copy. A line may open a field (its key at the head, or further in when
- * several fields share a line), go on with the open one, or belong to nothing. What an open field gathers
- * is a list of byte ranges, turned into its value when the next thing begins.
+ * Line by line over the clean copy. A line may open a field (its key at the head, or further in
+ * when several fields share a line), go on with the open one, or belong to nothing. What an open
+ * field gathers is a list of byte ranges, turned into its value when the next thing begins.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "extract/parse_internal.h"
 
@@ -25,15 +25,16 @@ struct lines {
 
 /* What stands at the head of a line. */
 struct head {
-    size_t field;            /* of a known key */
-    struct snug_range key;   /* of the key, known or not; empty if there is none */
-    size_t value;            /* where the value begins */
+    size_t field;          /* of a known key */
+    struct snug_range key; /* of the key, known or not; empty if there is none */
+    size_t value;          /* where the value begins */
     bool bullet;
 };
 
 static bool is_list(const struct lines *lines)
 {
-    return lines->field != SNUG_NO_FIELD && lines->schema->fields[lines->field].type == SNUG_FIELD_TYPE_LIST;
+    return lines->field != SNUG_NO_FIELD &&
+           lines->schema->fields[lines->field].type == SNUG_FIELD_TYPE_LIST;
 }
 
 static bool name_byte(char c)
@@ -42,9 +43,15 @@ static bool name_byte(char c)
            (snug_ascii_lower(c) >= 'a' && snug_ascii_lower(c) <= 'z');
 }
 
-static bool upper_byte(char c) { return c >= 'A' && c <= 'Z'; }
+static bool upper_byte(char c)
+{
+    return c >= 'A' && c <= 'Z';
+}
 
-static bool blank_byte(char c) { return c == ' ' || c == '\t' || c == SNUG_CLEAN_NOTHING; }
+static bool blank_byte(char c)
+{
+    return c == ' ' || c == '\t' || c == SNUG_CLEAN_NOTHING;
+}
 
 static size_t skip_blanks(const char *clean, size_t at, size_t end)
 {
@@ -67,8 +74,8 @@ static void close_field(struct lines *lines)
     bool real = false;
     snug_text_clear(&lines->scratch);
     if (field->type == SNUG_FIELD_TYPE_LIST) {
-        snug_list_build(lines->clean, lines->pieces, count, field, lines->schema->absent, &lines->scratch,
-                        &real, &covered);
+        snug_list_build(lines->clean, lines->pieces, count, field, lines->schema->absent,
+                        &lines->scratch, &real, &covered);
     } else {
         for (size_t i = 0; i < count; i++) {
             struct snug_range piece = lines->pieces[i];
@@ -99,10 +106,11 @@ static void add_piece(struct lines *lines, size_t start, size_t end)
     if (trimmed.start == trimmed.end)
         return;
     lines->pieces[lines->piece_count++] = piece;
-    /* A text that was said to be absent does not go on in the next line: that is the model's remark. */
+    /* A text that was said to be absent does not go on in the next line: that is the model's
+     * remark. */
     if (lines->piece_count == 1 && trimmed.end - trimmed.start <= 256) {
-        bool absent = snug_value_is_absent(lines->clean + trimmed.start, trimmed.end - trimmed.start,
-                                           lines->schema->absent);
+        bool absent = snug_value_is_absent(lines->clean + trimmed.start,
+                                           trimmed.end - trimmed.start, lines->schema->absent);
         lines->most_pieces = absent ? 1 : lines->most_pieces;
     }
 }
@@ -137,14 +145,16 @@ static bool written_as_name(const struct snug_schema *schema, size_t field, cons
         same = same && name[at] != '\0' && name[at] == c;
         at += name[at] != '\0';
         words = words || c == ' ' || c == '_' || c == '-';
-        upper = upper && (upper_byte(c) || snug_ascii_is_digit(c) || c == ' ' || c == '_' || c == '-');
+        upper =
+            upper && (upper_byte(c) || snug_ascii_is_digit(c) || c == ' ' || c == '_' || c == '-');
     }
     return (same && name[at] == '\0') || (upper && words);
 }
 
-/* The key that ends before the colon at `colon` and does not begin before `floor`; false if none. */
-static bool key_before(const struct lines *lines, size_t floor, size_t colon, struct snug_range *key,
-                       size_t *field)
+/* The key that ends before the colon at `colon` and does not begin before `floor`; false if
+ * none. */
+static bool key_before(const struct lines *lines, size_t floor, size_t colon,
+                       struct snug_range *key, size_t *field)
 {
     const char *clean = lines->clean;
     size_t end = colon;
@@ -177,8 +187,8 @@ static bool key_before(const struct lines *lines, size_t floor, size_t colon, st
     return false;
 }
 
-/* Feeds [start, end) of a line to what is open, opening every field whose key stands in it. `keep` is
- * the unknown key that owns the part up to the first of them, or empty. */
+/* Feeds [start, end) of a line to what is open, opening every field whose key stands in it. `keep`
+ * is the unknown key that owns the part up to the first of them, or empty. */
 static void feed(struct lines *lines, size_t start, size_t end, struct snug_range keep)
 {
     const char *clean = lines->clean;
@@ -197,10 +207,12 @@ static void feed(struct lines *lines, size_t start, size_t end, struct snug_rang
         }
         size_t stop = found ? key.start : end;
         /* Before a key on the same line a comma, bar or bold mark only parts the two. */
-        while (found && stop > from && (blank_byte(clean[stop - 1]) || strchr(",;|*", clean[stop - 1]) != NULL))
+        while (found && stop > from &&
+               (blank_byte(clean[stop - 1]) || strchr(",;|*", clean[stop - 1]) != NULL))
             stop--;
         if (!kept)
-            lines->status = snug_answer_keep(lines->answer, clean, keep, (struct snug_range){from, stop});
+            lines->status =
+                snug_answer_keep(lines->answer, clean, keep, (struct snug_range){from, stop});
         else
             add_piece(lines, from, stop);
         kept = true;
@@ -234,7 +246,8 @@ static size_t skip_decoration(const char *clean, size_t at, size_t end, bool *bu
             size_t digits = at;
             while (digits < end && digits - at < 4 && snug_ascii_is_digit(clean[digits]))
                 digits++;
-            if (end - digits < 2 || (clean[digits] != '.' && clean[digits] != ')') || clean[digits + 1] != ' ')
+            if (end - digits < 2 || (clean[digits] != '.' && clean[digits] != ')') ||
+                clean[digits + 1] != ' ')
                 return at;
             at = digits + 2;
         } else {
@@ -248,9 +261,11 @@ static size_t skip_decoration(const char *clean, size_t at, size_t end, bool *bu
 static struct snug_range trim_key(const char *clean, struct snug_range key)
 {
     for (int round = 0; round < 2; round++) {
-        while (key.start < key.end && (blank_byte(clean[key.start]) || strchr("*_`\"'{|", clean[key.start])))
+        while (key.start < key.end &&
+               (blank_byte(clean[key.start]) || strchr("*_`\"'{|", clean[key.start])))
             key.start++;
-        while (key.start < key.end && (blank_byte(clean[key.end - 1]) || strchr("*_`\"':|", clean[key.end - 1])))
+        while (key.start < key.end &&
+               (blank_byte(clean[key.end - 1]) || strchr("*_`\"':|", clean[key.end - 1])))
             key.end--;
         if (key.end > key.start && clean[key.end - 1] == ')') {
             size_t open = key.end;
@@ -263,7 +278,8 @@ static struct snug_range trim_key(const char *clean, struct snug_range key)
     return key;
 }
 
-/* Whether this looks like a key that we do not know: CAPITALS, snake_case, bold, or Few Title Words. */
+/* Whether this looks like a key that we do not know: CAPITALS, snake_case, bold, or Few Title
+ * Words. */
 static bool looks_like_key(const char *clean, struct snug_range key, bool bold, bool strict)
 {
     size_t length = key.end - key.start, letters = 0, capitals = 0, words = 0;
@@ -282,7 +298,8 @@ static bool looks_like_key(const char *clean, struct snug_range key, bool bold, 
         snake = snake || c == '_';
         if (!in_word && c != ' ') {
             words++;
-            titles = titles && (!letter || upper_byte(c) || (key.end - i >= 3 && memcmp(clean + i, "of ", 3) == 0));
+            titles = titles && (!letter || upper_byte(c) ||
+                                (key.end - i >= 3 && memcmp(clean + i, "of ", 3) == 0));
         }
         in_word = c != ' ';
     }
@@ -305,7 +322,8 @@ static bool key_is(const char *clean, struct snug_range key, const char *words)
     }
     canonical[used] = '\0';
     const char *found = used > 0 ? strstr(words, canonical) : NULL;
-    return found != NULL && (found == words || found[-1] == ' ') && (found[used] == ' ' || found[used] == '\0');
+    return found != NULL && (found == words || found[-1] == ' ') &&
+           (found[used] == ' ' || found[used] == '\0');
 }
 
 /* The field whose name is written here to the byte, whatever the sign behind it. */
@@ -330,7 +348,8 @@ static size_t exact_field(const struct lines *lines, struct snug_range key)
 }
 
 /* ABN = 12, ABN - 12, ABN<tab>12, ABN | 12 and ABN alone: the name must stand there as it is. */
-static bool head_without_colon(const struct lines *lines, size_t start, size_t end, struct head *head)
+static bool head_without_colon(const struct lines *lines, size_t start, size_t end,
+                               struct head *head)
 {
     const char *clean = lines->clean;
     size_t reach = end - start > KEY_REACH_BYTES ? start + KEY_REACH_BYTES : end;
@@ -341,9 +360,10 @@ static bool head_without_colon(const struct lines *lines, size_t start, size_t e
             width = 1;
         else if (left >= 3 && memcmp(clean + at, " - ", 3) == 0)
             width = 3;
-        else if (left >= 4 && clean[at] == ' ' && (memcmp(clean + at + 1, "\xe2\x80\x93", 3) == 0 ||
-                                                   memcmp(clean + at + 1, "\xe2\x80\x94", 3) == 0 ||
-                                                   memcmp(clean + at + 1, "\xe2\x86\x92", 3) == 0))
+        else if (left >= 4 && clean[at] == ' ' &&
+                 (memcmp(clean + at + 1, "\xe2\x80\x93", 3) == 0 ||
+                  memcmp(clean + at + 1, "\xe2\x80\x94", 3) == 0 ||
+                  memcmp(clean + at + 1, "\xe2\x86\x92", 3) == 0))
             width = 4;
         if (width == 0)
             continue;
@@ -371,9 +391,10 @@ static bool find_head(const struct lines *lines, size_t start, size_t end, struc
         size_t split = (size_t)(colon - clean);
         struct snug_range key = trim_key(clean, (struct snug_range){at, split});
         bool scheme = end - split >= 3 && clean[split + 1] == '/' && clean[split + 2] == '/';
-        size_t field = scheme || key.start == key.end
-                           ? SNUG_NO_FIELD
-                           : snug_schema_match(lines->schema, clean + key.start, key.end - key.start);
+        size_t field =
+            scheme || key.start == key.end
+                ? SNUG_NO_FIELD
+                : snug_schema_match(lines->schema, clean + key.start, key.end - key.start);
         bool bold = clean[at] == '*' && end - at >= 2 && clean[at + 1] == '*';
         bool strict = is_list(lines) && head->bullet;
         if (field != SNUG_NO_FIELD || (!scheme && looks_like_key(clean, key, bold, strict))) {
@@ -400,7 +421,8 @@ static bool is_ruler(const char *clean, size_t start, size_t end)
     return dashes >= 3;
 }
 
-/* | FIELD | value |. False if its first cell is no key and a list is open, whose item it then is. */
+/* | FIELD | value |. False if its first cell is no key and a list is open, whose item it then
+ * is. */
 static bool read_row(struct lines *lines, size_t start, size_t end)
 {
     const char *clean = lines->clean;
@@ -432,7 +454,8 @@ static bool read_row(struct lines *lines, size_t start, size_t end)
     if (exact_field(lines, trim_key(clean, cell)) != SNUG_NO_FIELD)
         return true; /* a row of names is the head of a table that lies on its side */
     open_field(lines, field);
-    while (value.end > value.start && (blank_byte(clean[value.end - 1]) || clean[value.end - 1] == '|'))
+    while (value.end > value.start &&
+           (blank_byte(clean[value.end - 1]) || clean[value.end - 1] == '|'))
         value.end--;
     if (lines->schema->fields[field].type == SNUG_FIELD_TYPE_LIST)
         add_piece(lines, value.start, value.end);
@@ -461,7 +484,8 @@ static void read_head(struct lines *lines, const struct head *head, size_t end)
         return;
     }
     /* "KEY: ABN" and then "VALUE: 12" */
-    if (key_is(clean, head->key, "value answer") && lines->field != SNUG_NO_FIELD && lines->piece_count == 0) {
+    if (key_is(clean, head->key, "value answer") && lines->field != SNUG_NO_FIELD &&
+        lines->piece_count == 0) {
         feed(lines, head->value, end, (struct snug_range){0});
         return;
     }
@@ -506,11 +530,14 @@ static void read_line(struct lines *lines, size_t start, size_t end)
         continue_field(lines, at, end, head.bullet);
 }
 
-enum snug_status snug_answer_read_lines(const struct snug_schema *schema, const char *clean, size_t length,
-                                        struct snug_answer *answer)
+enum snug_status snug_answer_read_lines(const struct snug_schema *schema, const char *clean,
+                                        size_t length, struct snug_answer *answer)
 {
-    struct lines lines = {
-        .schema = schema, .clean = clean, .answer = answer, .field = SNUG_NO_FIELD, .status = SNUG_STATUS_OK};
+    struct lines lines = {.schema = schema,
+                          .clean = clean,
+                          .answer = answer,
+                          .field = SNUG_NO_FIELD,
+                          .status = SNUG_STATUS_OK};
     lines.pieces = snug_arena_calloc(&answer->arena, SNUG_MAX_LIST_ITEMS, sizeof *lines.pieces);
     if (lines.pieces == NULL)
         return SNUG_STATUS_MEMORY;

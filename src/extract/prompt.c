@@ -4,8 +4,9 @@
 
 #include <string.h>
 
-enum snug_status snug_prompt_write(const struct snug_schema *schema, const size_t *fields, size_t count,
-                                   bool hints, struct snug_text *out, struct snug_error *error)
+enum snug_status snug_prompt_write(const struct snug_schema *schema, const size_t *fields,
+                                   size_t count, bool hints, struct snug_text *out,
+                                   struct snug_error *error)
 {
     if (fields == NULL)
         count = schema->field_count;
@@ -16,8 +17,9 @@ enum snug_status snug_prompt_write(const struct snug_schema *schema, const size_
         if (schema->prompt[strlen(schema->prompt) - 1] != '\n')
             snug_text_putc(out, '\n');
     } else {
-        snug_text_puts(out, "Extract the following fields from this business document.\n"
-                            "Write one line per field, exactly as FIELD: value, in this order. Write ");
+        snug_text_puts(out,
+                       "Extract the following fields from this business document.\n"
+                       "Write one line per field, exactly as FIELD: value, in this order. Write ");
         snug_text_puts(out, schema->absent);
         snug_text_puts(out, " where the document does not show the field.\n");
     }

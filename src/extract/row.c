@@ -41,8 +41,8 @@ void snug_row_set_error(struct snug_row *row, enum snug_status status, const cha
 
 /* ---- filling ---- */
 
-static enum snug_status fill_field(struct snug_row *row, const struct snug_warnings *warnings, size_t index,
-                                   const char *text, struct snug_row_field *field)
+static enum snug_status fill_field(struct snug_row *row, const struct snug_warnings *warnings,
+                                   size_t index, const char *text, struct snug_row_field *field)
 {
     if (text != NULL && (field->value = snug_arena_strdup(&row->arena, text)) == NULL)
         return SNUG_STATUS_MEMORY;
@@ -263,8 +263,8 @@ void snug_row_put_csv_header(const char *const *names, size_t count, struct snug
     snug_text_putc(out, '\n');
 }
 
-void snug_row_put_csv(const struct snug_row *row, const char *const *names, size_t count, const char *absent,
-                      struct snug_text *out)
+void snug_row_put_csv(const struct snug_row *row, const char *const *names, size_t count,
+                      const char *absent, struct snug_text *out)
 {
     snug_csv_put_cell(row->document != NULL ? row->document : "", out);
     snug_text_printf(out, ",%s", snug_row_status_text(row->status));

@@ -10,12 +10,14 @@
  *    "finish": "stop",                       stop | length | loop
  *    "model": "snug-nano",
  *    "tokens": {"image": 256, "prompt": 431, "output": 212},
- *    "timing_ms": {"decode_image": 3.1, "vision": 210.0, "prefill": 150.2, "decode": 900.7, "total": 1264.0},
+ *    "timing_ms": {"decode_image": 3.1, "vision": 210, "prefill": 150.2, "decode": 900.7,
+ *                  "total": 1264},
  *    "rung": "cpu"}
  *
- * In CSV a row is image_file (the document as given), status, then one column a field. Cells are quoted as in
- * RFC 4180 and are exactly the values: nothing guards against a value that a spreadsheet takes for a
- * formula (one that begins with '=', '+', '-' or '@'), so open such files as text.
+ * In CSV a row is image_file (the document as given), status, then one column a field. Cells are
+ * quoted as in RFC 4180 and are exactly the values: nothing guards against a value that a
+ * spreadsheet takes for a formula (one that begins with '=', '+', '-' or '@'), so open such files
+ * as text.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #ifndef SNUG_EXTRACT_ROW_H
 #define SNUG_EXTRACT_ROW_H
@@ -60,22 +62,21 @@ struct snug_row {
 void snug_row_init(struct snug_row *row, const struct snug_allocator *allocator);
 void snug_row_free(struct snug_row *row); /* zeroed allowed; leaves it zeroed */
 
-/* Makes it an error row: status, code (the status' own word) and message, copied. Fields are dropped, all else
- * stays. Never fails: without memory the message is a general one. */
+/* Makes it an error row: status, code (the status' own word) and message, copied. Fields are
+ * dropped, all else stays. Never fails: without memory the message is a general one. */
 void snug_row_set_error(struct snug_row *row, enum snug_status status, const char *message);
 
-/* Fills `fields` from an answer: values are copied, warnings come from snug_validate, each rule's on every
- * field it concerns. confidences: one for each field of the schema, or NULL. Fields that were not asked for
- * are left out: asked holds `asked_count` indices, NULL means all. Errors: MEMORY. */
-SNUG_CHECK_RESULT enum snug_status snug_row_set_answer(struct snug_row *row,
-                                                       const struct snug_schema *schema,
-                                                       const size_t *asked, size_t asked_count,
-                                                       const struct snug_answer *answer,
-                                                       const double *confidences,
-                                                       struct snug_error *error);
+/* Fills `fields` from an answer: values are copied, warnings come from snug_validate, each rule's
+ * on every field it concerns. confidences: one for each field of the schema, or NULL. Fields that
+ * were not asked for are left out: asked holds `asked_count` indices, NULL means all. Errors:
+ * MEMORY. */
+SNUG_CHECK_RESULT enum snug_status
+snug_row_set_answer(struct snug_row *row, const struct snug_schema *schema, const size_t *asked,
+                    size_t asked_count, const struct snug_answer *answer, const double *confidences,
+                    struct snug_error *error);
 
-/* ---- writers: append to a snug_text, whose status tells of failure. Invalid UTF-8 becomes U+FFFD in
- * JSON and in tables, and stays in CSV. ---- */
+/* ---- writers: append to a snug_text, whose status tells of failure. Invalid UTF-8 becomes U+FFFD
+ * in JSON and in tables, and stays in CSV. ---- */
 
 /* The row as one JSON object on one line, without a line end. Numbers: confidence to four decimals,
  * milliseconds to one. */
@@ -89,16 +90,16 @@ void snug_row_put_array_end(bool empty, struct snug_text *out);
 
 /* image_file,status,NAMES... Lines end in "\n". names: of the fields that have a column. */
 void snug_row_put_csv_header(const char *const *names, size_t count, struct snug_text *out);
-/* A line with those columns: absent values as `absent` (the schema's word), cells of an error row and of
- * fields that the row lacks empty. */
+/* A line with those columns: absent values as `absent` (the schema's word), cells of an error row
+ * and of fields that the row lacks empty. */
 void snug_row_put_csv(const struct snug_row *row, const char *const *names, size_t count,
                       const char *absent, struct snug_text *out);
 /* One cell, quoted if it must be. */
 void snug_csv_put_cell(const char *text, struct snug_text *out);
 
 /* For people: the document and its status, then a line a field, NAME value confidence %, within 80
- * columns; long values go on in further lines; warnings stand below their field. Absent fields are named in
- * one closing line. An empty line at the end. */
+ * columns; long values go on in further lines; warnings stand below their field. Absent fields are
+ * named in one closing line. An empty line at the end. */
 void snug_row_put_table(const struct snug_row *row, struct snug_text *out);
 
 #endif

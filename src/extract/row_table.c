@@ -11,7 +11,8 @@
 #define MOST_NAME_COLUMNS 24
 #define CONFIDENCE_COLUMNS 6 /* "  100%" */
 
-/* Decodes the code point at `at`, U+FFFD for what is invalid; its columns in *columns. Returns its bytes. */
+/* Decodes the code point at `at`, U+FFFD for what is invalid; its columns in *columns. Returns its
+ * bytes. */
 static size_t step(const char *text, size_t length, size_t at, uint32_t *code, int *columns)
 {
     int bytes = snug_utf8_decode((const unsigned char *)text + at, length - at, code);
@@ -27,9 +28,10 @@ static size_t step(const char *text, size_t length, size_t at, uint32_t *code, i
     return (size_t)bytes;
 }
 
-/* Appends as much of text[at..length) as fits in `room` columns, broken at a space where there is one.
- * Returns where to go on; *used: columns written. */
-static size_t put_piece(const char *text, size_t length, size_t at, int room, struct snug_text *out, int *used)
+/* Appends as much of text[at..length) as fits in `room` columns, broken at a space where there is
+ * one. Returns where to go on; *used: columns written. */
+static size_t put_piece(const char *text, size_t length, size_t at, int room, struct snug_text *out,
+                        int *used)
 {
     size_t end = at, break_at = 0;
     int columns = 0, break_columns = 0;
@@ -74,7 +76,8 @@ static void put_spaces(int count, struct snug_text *out)
 }
 
 /* Text wrapped into lines that begin `indent` columns in; the first continues the current line. */
-static void put_wrapped(const char *text, int indent, int room, struct snug_text *out, const char *behind_first)
+static void put_wrapped(const char *text, int indent, int room, struct snug_text *out,
+                        const char *behind_first)
 {
     size_t length = strlen(text), at = 0;
     int used = 0;
@@ -169,7 +172,8 @@ void snug_row_put_table(const struct snug_row *row, struct snug_text *out)
                              : "the answer was cut off at the token limit");
     } else if (row->status == SNUG_ROW_STATUS_ERROR) {
         snug_text_puts(out, "  ! ");
-        put_wrapped(row->error_message != NULL ? row->error_message : "failed", 4, COLUMNS - 4, out, "");
+        put_wrapped(row->error_message != NULL ? row->error_message : "failed", 4, COLUMNS - 4, out,
+                    "");
     }
     int name_columns = 0;
     for (size_t i = 0; i < row->field_count; i++) {

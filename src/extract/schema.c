@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* rank: a name beats an alias beats a guessed singular; two of the first two ranks must not meet. */
+/* rank: a name beats an alias beats a guessed singular; two of the first two ranks must not
+ * meet. */
 struct snug_schema_key {
     const char *canonical;
     size_t length, field;
@@ -73,7 +74,8 @@ static int compare_keys(const void *left, const void *right)
     int order = compare_bytes(a->canonical, a->length, b->canonical, b->length);
     if (order != 0)
         return order;
-    return a->rank != b->rank ? (a->rank < b->rank ? -1 : 1) : (a->field > b->field) - (a->field < b->field);
+    return a->rank != b->rank ? (a->rank < b->rank ? -1 : 1)
+                              : (a->field > b->field) - (a->field < b->field);
 }
 
 size_t snug_schema_match(const struct snug_schema *schema, const char *key, size_t length)
@@ -112,10 +114,12 @@ static enum snug_status add_key(struct reader *reader, struct snug_schema_key *k
     char canonical[SNUG_MAX_FIELD_NAME_BYTES];
     size_t used = canonical_key(text, strlen(text), canonical, sizeof canonical);
     if (used == (size_t)-1)
-        return snug_error_set(reader->error, SNUG_STATUS_LIMIT, "%s: field %s: a key of over %d bytes",
-                              reader->file, owner, SNUG_MAX_FIELD_NAME_BYTES);
+        return snug_error_set(reader->error, SNUG_STATUS_LIMIT,
+                              "%s: field %s: a key of over %d bytes", reader->file, owner,
+                              SNUG_MAX_FIELD_NAME_BYTES);
     if (used == 0)
-        return FAIL(reader, "%s: field %s: \"%s\" has no letter or digit", reader->file, owner, text);
+        return FAIL(reader, "%s: field %s: \"%s\" has no letter or digit", reader->file, owner,
+                    text);
     if (rank == 2) { /* the singular of a list's name: quantities, prices */
         if (used > 4 && memcmp(canonical + used - 3, "ies", 3) == 0)
             canonical[(used -= 2) - 1] = 'y';
@@ -133,7 +137,8 @@ static enum snug_status add_key(struct reader *reader, struct snug_schema_key *k
 }
 
 /* Sorts, refuses keys that two fields claim, and drops what is there twice. */
-static enum snug_status settle_keys(struct reader *reader, struct snug_schema_key *keys, size_t count)
+static enum snug_status settle_keys(struct reader *reader, struct snug_schema_key *keys,
+                                    size_t count)
 {
     const struct snug_field *fields = reader->schema->fields;
     qsort(keys, count, sizeof *keys, compare_keys);
@@ -145,8 +150,9 @@ static enum snug_status settle_keys(struct reader *reader, struct snug_schema_ke
         if (!same) {
             keys[kept++] = keys[i];
         } else if (last->field != keys[i].field && keys[i].rank < 2) {
-            return FAIL(reader, "%s: field %s: its name or an alias is also that of %s (case, spaces and "
-                                "punctuation do not tell keys apart)",
+            return FAIL(reader,
+                        "%s: field %s: its name or an alias is also that of %s (case, spaces and "
+                        "punctuation do not tell keys apart)",
                         reader->file, fields[keys[i].field].name, fields[last->field].name);
         }
     }
@@ -204,7 +210,8 @@ static enum snug_status check_keys(struct reader *reader, json_t *object, const 
             at = space != NULL ? space + 1 : NULL;
         }
         if (!found)
-            return FAIL(reader, "%s: %s: unknown key \"%s\" (known: %s)", reader->file, where, key, known);
+            return FAIL(reader, "%s: %s: unknown key \"%s\" (known: %s)", reader->file, where, key,
+                        known);
     }
     return SNUG_STATUS_OK;
 }
@@ -256,8 +263,9 @@ static enum snug_status get_strings(struct reader *reader, json_t *object, const
         return FAIL(reader, "%s: %s: \"%s\" must be a list of strings", reader->file, where, key);
     size_t size = json_array_size(array);
     if (size > most)
-        return snug_error_set(reader->error, SNUG_STATUS_LIMIT, "%s: %s: \"%s\" has %zu entries, over %zu",
-                              reader->file, where, key, size, most);
+        return snug_error_set(reader->error, SNUG_STATUS_LIMIT,
+                              "%s: %s: \"%s\" has %zu entries, over %zu", reader->file, where, key,
+                              size, most);
     const char **strings = snug_arena_calloc(&reader->schema->arena, size + 1, sizeof *strings);
     if (strings == NULL)
         return no_memory(reader, (size + 1) * sizeof *strings);
@@ -298,8 +306,9 @@ static enum snug_status read_type(struct reader *reader, const char *where, cons
             return SNUG_STATUS_OK;
         }
     }
-    return FAIL(reader, "%s: %s: \"%s\" is \"%s\", not one of text, id, money, number, date, date_range, "
-                        "list, enum",
+    return FAIL(reader,
+                "%s: %s: \"%s\" is \"%s\", not one of text, id, money, number, date, date_range, "
+                "list, enum",
                 reader->file, where, key, word);
 }
 
@@ -322,8 +331,8 @@ static enum snug_status read_type_options(struct reader *reader, json_t *object,
     if (digits != NULL) {
         if (!json_is_integer(digits) || json_integer_value(digits) < 1 ||
             json_integer_value(digits) > SNUG_MAX_FIELD_DIGITS)
-            return FAIL(reader, "%s: %s: \"digits\" must be a whole number from 1 to %d", reader->file,
-                        where, SNUG_MAX_FIELD_DIGITS);
+            return FAIL(reader, "%s: %s: \"digits\" must be a whole number from 1 to %d",
+                        reader->file, where, SNUG_MAX_FIELD_DIGITS);
         field->digits = (int)json_integer_value(digits);
     }
     const char *word = NULL;
@@ -331,7 +340,8 @@ static enum snug_status read_type_options(struct reader *reader, json_t *object,
     if (status != SNUG_STATUS_OK)
         return status;
     if (word != NULL && strcmp(word, "abn") != 0)
-        return FAIL(reader, "%s: %s: checksum \"%s\" is not known (known: abn)", reader->file, where, word);
+        return FAIL(reader, "%s: %s: checksum \"%s\" is not known (known: abn)", reader->file,
+                    where, word);
     field->checksum = word != NULL ? SNUG_CHECKSUM_ABN : SNUG_CHECKSUM_NONE;
     word = NULL;
     status = get_string(reader, object, where, "item", false, &word);
@@ -341,7 +351,8 @@ static enum snug_status read_type_options(struct reader *reader, json_t *object,
         return status;
     if (field->item != SNUG_FIELD_TYPE_TEXT && field->item != SNUG_FIELD_TYPE_MONEY &&
         field->item != SNUG_FIELD_TYPE_NUMBER)
-        return FAIL(reader, "%s: %s: the items of a list are text, money or number", reader->file, where);
+        return FAIL(reader, "%s: %s: the items of a list are text, money or number", reader->file,
+                    where);
     status = get_strings(reader, object, where, "values", SNUG_MAX_FIELD_VALUES, &field->values,
                          &field->value_count);
     if (status == SNUG_STATUS_OK && field->type == SNUG_FIELD_TYPE_ENUM && field->value_count == 0)
@@ -365,7 +376,8 @@ static enum snug_status read_field(struct reader *reader, json_t *object, size_t
         return snug_error_set(reader->error, SNUG_STATUS_LIMIT, "%s: %s: a name of over %d bytes",
                               reader->file, where, SNUG_MAX_FIELD_NAME_BYTES);
     if (!good_name(field->name, "_ -"))
-        return FAIL(reader, "%s: %s: name \"%s\" may hold letters, digits, '_', '-' and inner spaces",
+        return FAIL(reader,
+                    "%s: %s: name \"%s\" may hold letters, digits, '_', '-' and inner spaces",
                     reader->file, where, field->name);
     snprintf(where, sizeof where, "field %s", field->name);
     status = check_keys(reader, object, where,
@@ -380,8 +392,8 @@ static enum snug_status read_field(struct reader *reader, json_t *object, size_t
     if (status == SNUG_STATUS_OK)
         status = get_string(reader, object, where, "hint", false, &field->hint);
     if (status == SNUG_STATUS_OK)
-        status = get_strings(reader, object, where, "aliases", SNUG_MAX_FIELD_ALIASES, &field->aliases,
-                             &field->alias_count);
+        status = get_strings(reader, object, where, "aliases", SNUG_MAX_FIELD_ALIASES,
+                             &field->aliases, &field->alias_count);
     json_t *required = json_object_get(object, "required");
     if (status == SNUG_STATUS_OK && required != NULL && !json_is_boolean(required))
         status = FAIL(reader, "%s: %s: \"required\" must be true or false", reader->file, where);
@@ -396,8 +408,8 @@ static enum snug_status read_fields(struct reader *reader, json_t *root)
         return FAIL(reader, "%s: \"fields\" must be a list with at least one field", reader->file);
     size_t count = json_array_size(array);
     if (count > SNUG_MAX_FIELDS)
-        return snug_error_set(reader->error, SNUG_STATUS_LIMIT, "%s: %zu fields, over %d", reader->file,
-                              count, SNUG_MAX_FIELDS);
+        return snug_error_set(reader->error, SNUG_STATUS_LIMIT, "%s: %zu fields, over %d",
+                              reader->file, count, SNUG_MAX_FIELDS);
     struct snug_field *fields = snug_arena_calloc(&reader->schema->arena, count, sizeof *fields);
     if (fields == NULL)
         return no_memory(reader, count * sizeof *fields);
@@ -441,11 +453,12 @@ static enum snug_status read_operand(struct reader *reader, json_t *value, const
     static const char *const wanted[] = {"a money or number field", "a list of money or number",
                                          "a date field", "a list"};
     if (!json_is_string(value))
-        return FAIL(reader, "%s: %s: \"%s\" must name %s", reader->file, where, key, wanted[operand]);
+        return FAIL(reader, "%s: %s: \"%s\" must name %s", reader->file, where, key,
+                    wanted[operand]);
     size_t field = snug_schema_find(reader->schema, json_string_value(value));
     if (field == SNUG_NO_FIELD)
-        return FAIL(reader, "%s: %s: \"%s\" names \"%s\", which is no field of this schema", reader->file,
-                    where, key, json_string_value(value));
+        return FAIL(reader, "%s: %s: \"%s\" names \"%s\", which is no field of this schema",
+                    reader->file, where, key, json_string_value(value));
     if (!operand_fits(&reader->schema->fields[field], operand))
         return FAIL(reader, "%s: %s: \"%s\" needs %s; %s is of type %s", reader->file, where, key,
                     wanted[operand], reader->schema->fields[field].name,
@@ -460,8 +473,8 @@ static enum snug_status read_operands(struct reader *reader, json_t *rule, const
 {
     json_t *of = json_object_get(rule, "of");
     if (!json_is_array(of) || json_array_size(of) < least || json_array_size(of) > most)
-        return FAIL(reader, "%s: %s: \"of\" must be a list of %zu to %zu fields", reader->file, where, least,
-                    most);
+        return FAIL(reader, "%s: %s: \"of\" must be a list of %zu to %zu fields", reader->file,
+                    where, least, most);
     for (size_t i = 0; i < json_array_size(of); i++) {
         enum snug_status status =
             read_operand(reader, json_array_get(of, i), where, "of", operand, &out->fields[i]);
@@ -499,7 +512,8 @@ static const struct rule_form {
 static enum snug_status read_rule_body(struct reader *reader, json_t *object, const char *where,
                                        struct snug_rule *rule)
 {
-    enum snug_status status = read_number(reader, object, where, "tolerance", false, &rule->tolerance);
+    enum snug_status status =
+        read_number(reader, object, where, "tolerance", false, &rule->tolerance);
     if (status != SNUG_STATUS_OK)
         return status;
     switch (rule->kind) {
@@ -518,17 +532,19 @@ static enum snug_status read_rule_body(struct reader *reader, json_t *object, co
         status = read_operand(reader, json_object_get(object, "of"), where, "of", OPERAND_AMOUNT,
                               &rule->fields[0]);
         if (status == SNUG_STATUS_OK)
-            status = read_operand(reader, json_object_get(object, "to"), where, "to", OPERAND_AMOUNT,
-                                  &rule->target);
-        return status != SNUG_STATUS_OK ? status
-                                        : read_number(reader, object, where, "value", true, &rule->value);
+            status = read_operand(reader, json_object_get(object, "to"), where, "to",
+                                  OPERAND_AMOUNT, &rule->target);
+        return status != SNUG_STATUS_OK
+                   ? status
+                   : read_number(reader, object, where, "value", true, &rule->value);
     case SNUG_RULE_KIND_ORDER:
         rule->field_count = 2;
-        status = read_operand(reader, json_object_get(object, "before"), where, "before", OPERAND_DATE,
-                              &rule->fields[0]);
-        return status != SNUG_STATUS_OK ? status
-                                        : read_operand(reader, json_object_get(object, "after"), where,
-                                                       "after", OPERAND_DATE, &rule->fields[1]);
+        status = read_operand(reader, json_object_get(object, "before"), where, "before",
+                              OPERAND_DATE, &rule->fields[0]);
+        return status != SNUG_STATUS_OK
+                   ? status
+                   : read_operand(reader, json_object_get(object, "after"), where, "after",
+                                  OPERAND_DATE, &rule->fields[1]);
     case SNUG_RULE_KIND_SAME_LENGTH:
         return read_operands(reader, object, where, OPERAND_LIST, 2, SNUG_MAX_RULE_FIELDS, rule);
     }
@@ -567,8 +583,8 @@ static enum snug_status read_rules(struct reader *reader, json_t *root)
         return FAIL(reader, "%s: \"rules\" must be a list", reader->file);
     size_t count = json_array_size(array);
     if (count > SNUG_MAX_RULES)
-        return snug_error_set(reader->error, SNUG_STATUS_LIMIT, "%s: %zu rules, over %d", reader->file,
-                              count, SNUG_MAX_RULES);
+        return snug_error_set(reader->error, SNUG_STATUS_LIMIT, "%s: %zu rules, over %d",
+                              reader->file, count, SNUG_MAX_RULES);
     struct snug_rule *rules = snug_arena_calloc(&reader->schema->arena, count + 1, sizeof *rules);
     if (rules == NULL)
         return no_memory(reader, (count + 1) * sizeof *rules);
@@ -594,8 +610,9 @@ static enum snug_status read_schema(struct reader *reader, json_t *root)
     if (status == SNUG_STATUS_OK)
         status = get_string(reader, root, "schema", "name", false, &schema->name);
     if (status == SNUG_STATUS_OK && (schema->name == NULL || !good_name(schema->name, "_-. ")))
-        status = FAIL(reader, "%s: \"name\" must be letters, digits, '_', '-', '.' and inner spaces",
-                      reader->file);
+        status =
+            FAIL(reader, "%s: \"name\" must be letters, digits, '_', '-', '.' and inner spaces",
+                 reader->file);
     if (status == SNUG_STATUS_OK)
         status = get_string(reader, root, "schema", "title", false, &schema->title);
     if (status == SNUG_STATUS_OK)
@@ -623,8 +640,8 @@ enum snug_status snug_schema_parse(const char *data, size_t length, const char *
     json_t *root = NULL;
     enum snug_status status = snug_json_parse(data, length, false, name, &root, &detail);
     if (status != SNUG_STATUS_OK)
-        return snug_error_set(error, status == SNUG_STATUS_FORMAT ? SNUG_STATUS_SCHEMA : status, "%s",
-                              detail.message);
+        return snug_error_set(error, status == SNUG_STATUS_FORMAT ? SNUG_STATUS_SCHEMA : status,
+                              "%s", detail.message);
     struct snug_schema *schema = snug_calloc(allocator, 1, sizeof *schema);
     if (schema == NULL) {
         json_decref(root);
@@ -666,8 +683,8 @@ enum snug_status snug_schema_select(const struct snug_schema *schema, const char
                 used += wrote > 0 ? (size_t)wrote : 0;
             }
             return snug_error_set(error, SNUG_STATUS_USAGE,
-                                  "no field \"%.128s\" in schema %s; it has: %s", names[i], schema->name,
-                                  list);
+                                  "no field \"%.128s\" in schema %s; it has: %s", names[i],
+                                  schema->name, list);
         }
         for (size_t j = 0; j < i; j++)
             if (indices[j] == indices[i])

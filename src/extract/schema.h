@@ -3,8 +3,9 @@
  *   {"name": "business-document",         required; letters, digits, '_', '-', '.' and spaces
  *    "title": "...",                      for people
  *    "prompt": "...",                     own instruction lines instead of the default ones
- *    "absent": "NOT_FOUND",               how the model says that a field is not there (the default)
- *    "fields": [                          required, 1..SNUG_MAX_FIELDS, in the order of prompts and files
+ *    "absent": "NOT_FOUND",               how the model says that a field is not there
+ *    "fields": [                          required, 1..SNUG_MAX_FIELDS, as prompts and files order
+ *                                         them
  *      {"name": "ABN",                    required; [A-Za-z0-9_ -]
  *       "type": "id",                     required; text id money number date date_range list enum
  *       "hint": "11 digits",              stands in brackets behind the name when hints are on
@@ -13,15 +14,15 @@
  *       "digits": 11, "checksum": "abn",  id only; both optional
  *       "item": "money",                  list only: text (the default), money, number
  *       "values": ["RECEIPT"]}],          enum only, and needed there
- *    "rules": [                           each silent while one of its fields is absent or unreadable
+ *    "rules": [                           silent while one of its fields is absent or unreadable
  *      {"rule": "sum", "of": ["SUBTOTAL", "GST"], "equals": "TOTAL"},
  *      {"rule": "dot", "of": ["QUANTITIES", "PRICES"], "equals": "SUBTOTAL"},
  *      {"rule": "ratio", "of": "GST", "to": "SUBTOTAL", "value": 0.1},
  *      {"rule": "order", "before": "INVOICE_DATE", "after": "DUE_DATE"},
  *      {"rule": "same_length", "of": ["DESCRIPTIONS", "PRICES"]}]}
  *
- * sum, dot and ratio take an optional "tolerance" in units of currency (0.01). Other keys are errors;
- * document_types, types, tables and columns are reserved and answered with UNSUPPORTED.
+ * sum, dot and ratio take an optional "tolerance" in units of currency (0.01). Other keys are
+ * errors; document_types, types, tables and columns are reserved and answered with UNSUPPORTED.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #ifndef SNUG_EXTRACT_SCHEMA_H
 #define SNUG_EXTRACT_SCHEMA_H
@@ -84,7 +85,7 @@ struct snug_rule {
 };
 
 /* No field: what look-ups answer when nothing matches. */
-#define SNUG_NO_FIELD ((size_t) - 1)
+#define SNUG_NO_FIELD ((size_t)-1)
 
 struct snug_schema_key; /* private: the table behind snug_schema_match */
 
@@ -102,13 +103,14 @@ struct snug_schema {
     struct snug_arena arena;
 };
 
-/* Builds a schema from the bytes of a file. `name` (usually the path) stands in messages, which also
- * name the field or rule. *out is the caller's, freed with snug_schema_free; untouched on failure.
- * Field names and aliases must differ in more than case, white space and punctuation, because models
- * are careless with these. Thread-safe.
- * Errors: SCHEMA (bad JSON, unknown key, anything that makes no sense), UNSUPPORTED (reserved keys),
- * LIMIT, MEMORY. */
-SNUG_CHECK_RESULT enum snug_status snug_schema_parse(const char *data, size_t length, const char *name,
+/* Builds a schema from the bytes of a file. `name` (usually the path) stands in messages, which
+ * also name the field or rule. *out is the caller's, freed with snug_schema_free; untouched on
+ * failure. Field names and aliases must differ in more than case, white space and punctuation,
+ * because models are careless with these. Thread-safe.
+ * Errors: SCHEMA (bad JSON, unknown key, anything that makes no sense), UNSUPPORTED (reserved
+ * keys), LIMIT, MEMORY. */
+SNUG_CHECK_RESULT enum snug_status snug_schema_parse(const char *data, size_t length,
+                                                     const char *name,
                                                      const struct snug_allocator *allocator,
                                                      struct snug_schema **out,
                                                      struct snug_error *error);

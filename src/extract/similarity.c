@@ -21,10 +21,11 @@ static enum snug_status read_letters(const char *text, const struct snug_allocat
     snug_text_init(&folded, allocator, (size_t)64 << 20);
     snug_normalise_text(text, strlen(text), &folded);
     *count = 0;
-    *letters = snug_alloc_array(allocator, SNUG_MAX_COMPARED_CHARACTERS < folded.length
-                                               ? SNUG_MAX_COMPARED_CHARACTERS
-                                               : folded.length + 1,
-                                sizeof **letters);
+    *letters =
+        snug_alloc_array(allocator,
+                         SNUG_MAX_COMPARED_CHARACTERS < folded.length ? SNUG_MAX_COMPARED_CHARACTERS
+                                                                      : folded.length + 1,
+                         sizeof **letters);
     if (folded.status != SNUG_STATUS_OK || *letters == NULL) {
         snug_free(allocator, *letters);
         *letters = NULL;
@@ -33,7 +34,8 @@ static enum snug_status read_letters(const char *text, const struct snug_allocat
     }
     for (size_t at = 0; at < folded.length && *count < SNUG_MAX_COMPARED_CHARACTERS;) {
         uint32_t code = 0;
-        int step = snug_utf8_decode((const unsigned char *)folded.data + at, folded.length - at, &code);
+        int step =
+            snug_utf8_decode((const unsigned char *)folded.data + at, folded.length - at, &code);
         at += step > 0 ? (size_t)step : 1; /* normalised text is valid */
         (*letters)[(*count)++] = code;
     }
@@ -42,7 +44,8 @@ static enum snug_status read_letters(const char *text, const struct snug_allocat
 }
 
 /* Levenshtein distance by rows. row: room for b_count + 1. */
-static size_t edit_distance(const uint32_t *a, size_t a_count, const uint32_t *b, size_t b_count, size_t *row)
+static size_t edit_distance(const uint32_t *a, size_t a_count, const uint32_t *b, size_t b_count,
+                            size_t *row)
 {
     for (size_t j = 0; j <= b_count; j++)
         row[j] = j;
@@ -59,21 +62,25 @@ static size_t edit_distance(const uint32_t *a, size_t a_count, const uint32_t *b
     return row[b_count];
 }
 
-enum snug_status snug_anls(const char *truth, const char *answer, const struct snug_allocator *allocator,
-                           double *score, struct snug_error *error)
+enum snug_status snug_anls(const char *truth, const char *answer,
+                           const struct snug_allocator *allocator, double *score,
+                           struct snug_error *error)
 {
     uint32_t *a = NULL, *b = NULL;
     size_t *row = NULL, a_count = 0, b_count = 0;
     enum snug_status status = read_letters(truth, allocator, &a, &a_count, error);
     if (status == SNUG_STATUS_OK)
         status = read_letters(answer, allocator, &b, &b_count, error);
-    if (status == SNUG_STATUS_OK && (row = snug_alloc_array(allocator, b_count + 1, sizeof *row)) == NULL)
+    if (status == SNUG_STATUS_OK &&
+        (row = snug_alloc_array(allocator, b_count + 1, sizeof *row)) == NULL)
         status = no_memory(error, (b_count + 1) * sizeof *row);
     if (status == SNUG_STATUS_OK) {
         size_t longer = a_count > b_count ? a_count : b_count;
         size_t distance = edit_distance(a, a_count, b, b_count, row);
         /* NL < 0.5 in whole numbers */
-        *score = longer == 0 ? 1.0 : 2 * distance < longer ? 1.0 - (double)distance / (double)longer : 0.0;
+        *score = longer == 0             ? 1.0
+                 : 2 * distance < longer ? 1.0 - (double)distance / (double)longer
+                                         : 0.0;
     }
     snug_free(allocator, row);
     snug_free(allocator, b);
@@ -144,8 +151,8 @@ static void place_row(struct matching *m, size_t row)
 }
 
 enum snug_status snug_best_match(const double *weights, size_t rows, size_t columns,
-                                 const struct snug_allocator *allocator, size_t *match, double *total,
-                                 struct snug_error *error)
+                                 const struct snug_allocator *allocator, size_t *match,
+                                 double *total, struct snug_error *error)
 {
     struct matching m = {.weights = weights, .stride = columns, .swapped = rows > columns};
     m.rows = m.swapped ? columns : rows;
@@ -159,8 +166,8 @@ enum snug_status snug_best_match(const double *weights, size_t rows, size_t colu
     m.row_of = snug_arena_calloc(&arena, places, sizeof *m.row_of);
     m.way = snug_arena_calloc(&arena, places, sizeof *m.way);
     m.used = snug_arena_calloc(&arena, places, sizeof *m.used);
-    if (m.row_potential == NULL || m.column_potential == NULL || m.slack == NULL || m.row_of == NULL ||
-        m.way == NULL || m.used == NULL) {
+    if (m.row_potential == NULL || m.column_potential == NULL || m.slack == NULL ||
+        m.row_of == NULL || m.way == NULL || m.used == NULL) {
         snug_arena_free(&arena);
         return no_memory(error, places * sizeof *m.way);
     }
@@ -172,7 +179,8 @@ enum snug_status snug_best_match(const double *weights, size_t rows, size_t colu
     for (size_t j = 1; j <= m.columns; j++) {
         if (m.row_of[j] == 0)
             continue;
-        size_t row = m.swapped ? j - 1 : m.row_of[j] - 1, column = m.swapped ? m.row_of[j] - 1 : j - 1;
+        size_t row = m.swapped ? j - 1 : m.row_of[j] - 1,
+               column = m.swapped ? m.row_of[j] - 1 : j - 1;
         match[row] = column;
         sum += weights[row * columns + column];
     }
@@ -199,8 +207,8 @@ static struct points compare(struct scorer *scorer, const struct snug_anls_node 
 
 static double leaves(const struct snug_anls_node *node, int depth)
 {
-    if (node->kind == SNUG_ANLS_KIND_NONE || node->kind == SNUG_ANLS_KIND_TEXT || depth > SNUG_MAX_ANLS_DEPTH ||
-        node->count == 0)
+    if (node->kind == SNUG_ANLS_KIND_NONE || node->kind == SNUG_ANLS_KIND_TEXT ||
+        depth > SNUG_MAX_ANLS_DEPTH || node->count == 0)
         return 1;
     double sum = 0;
     for (size_t i = 0; i < node->count; i++)
@@ -208,7 +216,10 @@ static double leaves(const struct snug_anls_node *node, int depth)
     return node->kind == SNUG_ANLS_KIND_ANY ? leaves(&node->items[0], depth + 1) : sum;
 }
 
-static double ratio(struct points points) { return points.leaves > 0 ? points.score / points.leaves : 0; }
+static double ratio(struct points points)
+{
+    return points.leaves > 0 ? points.score / points.leaves : 0;
+}
 
 static struct points compare_lists(struct scorer *scorer, const struct snug_anls_node *truth,
                                    const struct snug_anls_node *answer, int depth)
@@ -226,13 +237,14 @@ static struct points compare_lists(struct scorer *scorer, const struct snug_anls
     if (points == NULL || weights == NULL || match == NULL || taken == NULL)
         scorer->status = no_memory(scorer->error, (pairs + 1) * sizeof *points);
     for (size_t i = 0; i < pairs && scorer->status == SNUG_STATUS_OK; i++) {
-        points[i] = compare(scorer, &truth->items[i / columns], &answer->items[i % columns], depth + 1);
+        points[i] =
+            compare(scorer, &truth->items[i / columns], &answer->items[i % columns], depth + 1);
         weights[i] = ratio(points[i]);
     }
     double total;
     if (scorer->status == SNUG_STATUS_OK && match_all)
-        scorer->status =
-            snug_best_match(weights, rows, columns, scorer->allocator, match, &total, scorer->error);
+        scorer->status = snug_best_match(weights, rows, columns, scorer->allocator, match, &total,
+                                         scorer->error);
     for (size_t i = 0; i < rows && scorer->status == SNUG_STATUS_OK; i++) {
         size_t with = match_all ? match[i] : i < columns ? i : (size_t)-1;
         struct points pair = {0, 0};
@@ -253,7 +265,8 @@ static struct points compare_lists(struct scorer *scorer, const struct snug_anls
     return sum;
 }
 
-static const struct snug_anls_node *find_key(const struct snug_anls_node *record, const char *key, size_t hint)
+static const struct snug_anls_node *find_key(const struct snug_anls_node *record, const char *key,
+                                             size_t hint)
 {
     if (hint < record->count && strcmp(record->items[hint].key, key) == 0)
         return &record->items[hint];
@@ -290,8 +303,8 @@ static struct points compare(struct scorer *scorer, const struct snug_anls_node 
     if (scorer->status != SNUG_STATUS_OK)
         return none;
     if (depth > SNUG_MAX_ANLS_DEPTH) {
-        scorer->status = snug_error_set(scorer->error, SNUG_STATUS_LIMIT, "values nested deeper than %d",
-                                        SNUG_MAX_ANLS_DEPTH);
+        scorer->status = snug_error_set(scorer->error, SNUG_STATUS_LIMIT,
+                                        "values nested deeper than %d", SNUG_MAX_ANLS_DEPTH);
         return none;
     }
     if (truth->kind == SNUG_ANLS_KIND_ANY) {
@@ -319,7 +332,8 @@ static struct points compare(struct scorer *scorer, const struct snug_anls_node 
                                               : compare_records(scorer, truth, answer, depth);
 }
 
-enum snug_status snug_anls_star(const struct snug_anls_node *truth, const struct snug_anls_node *answer,
+enum snug_status snug_anls_star(const struct snug_anls_node *truth,
+                                const struct snug_anls_node *answer,
                                 const struct snug_allocator *allocator, double *score,
                                 struct snug_error *error)
 {

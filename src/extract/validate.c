@@ -42,7 +42,8 @@ static void put(struct checker *checker, enum snug_warning_code code, size_t fie
 
 /* The message of a warning; values are cut so that one line stays one line. */
 #define MESSAGE(checker, code, format, ...)                                                        \
-    snug_arena_printf(&(checker)->out->arena, "%s: " format, snug_warning_code_text(code), __VA_ARGS__)
+    snug_arena_printf(&(checker)->out->arena, "%s: " format, snug_warning_code_text(code),         \
+                      __VA_ARGS__)
 
 /* ---- single fields ---- */
 
@@ -78,7 +79,8 @@ static void check_id(struct checker *checker, size_t index)
     size_t count = digits_of(value, digits, 0);
     if (field->digits > 0 && count != (size_t)field->digits)
         put(checker, SNUG_WARNING_DIGITS, index, SNUG_NO_FIELD,
-            MESSAGE(checker, SNUG_WARNING_DIGITS, "%zu digits where %d are needed", count, field->digits));
+            MESSAGE(checker, SNUG_WARNING_DIGITS, "%zu digits where %d are needed", count,
+                    field->digits));
     else if (field->checksum == SNUG_CHECKSUM_ABN && !snug_abn_valid(value))
         put(checker, SNUG_WARNING_CHECKSUM, index, SNUG_NO_FIELD,
             MESSAGE(checker, SNUG_WARNING_CHECKSUM, "%.40s is no valid ABN", value));
@@ -137,7 +139,8 @@ static void check_list(struct checker *checker, size_t index)
             return;
         enum snug_warning_code code = unreadable_code(type);
         put(checker, code, index, SNUG_NO_FIELD,
-            MESSAGE(checker, code, "item %zu is \"%.40s\"", number, short_enough ? copy : "(too long)"));
+            MESSAGE(checker, code, "item %zu is \"%.40s\"", number,
+                    short_enough ? copy : "(too long)"));
         return;
     }
 }
@@ -173,7 +176,8 @@ static void check_field(struct checker *checker, size_t index)
     if (value == NULL) {
         if (field->required)
             put(checker, SNUG_WARNING_REQUIRED, index, SNUG_NO_FIELD,
-                MESSAGE(checker, SNUG_WARNING_REQUIRED, "%s is needed and was not found", field->name));
+                MESSAGE(checker, SNUG_WARNING_REQUIRED, "%s is needed and was not found",
+                        field->name));
         return;
     }
     switch (field->type) {
@@ -314,8 +318,9 @@ static void check_amounts(struct checker *checker, size_t index)
             return;
         if (differ(part, target * rule->value, rule->tolerance))
             put_rule(checker, code, index,
-                     MESSAGE(checker, code, "%s %.2f is not %g of %s %.2f", name_of(checker, rule->fields[0]),
-                             part / 100, rule->value, name_of(checker, rule->target), target / 100));
+                     MESSAGE(checker, code, "%s %.2f is not %g of %s %.2f",
+                             name_of(checker, rule->fields[0]), part / 100, rule->value,
+                             name_of(checker, rule->target), target / 100));
         return;
     }
     if (differ(left, target, rule->tolerance))
@@ -327,7 +332,8 @@ static void check_amounts(struct checker *checker, size_t index)
 static void check_order(struct checker *checker, size_t index)
 {
     const struct snug_rule *rule = &checker->schema->rules[index];
-    const char *before = checker->values[rule->fields[0]], *after = checker->values[rule->fields[1]];
+    const char *before = checker->values[rule->fields[0]],
+               *after = checker->values[rule->fields[1]];
     struct snug_date first, second;
     if (before == NULL || after == NULL || !snug_normalise_date(before, &first) ||
         !snug_normalise_date(after, &second))
@@ -335,7 +341,8 @@ static void check_order(struct checker *checker, size_t index)
     if (snug_date_days(first) > snug_date_days(second))
         put_rule(checker, SNUG_WARNING_ORDER, index,
                  MESSAGE(checker, SNUG_WARNING_ORDER, "%s %.40s is later than %s %.40s",
-                         name_of(checker, rule->fields[0]), before, name_of(checker, rule->fields[1]), after));
+                         name_of(checker, rule->fields[0]), before,
+                         name_of(checker, rule->fields[1]), after));
 }
 
 static void check_lengths(struct checker *checker, size_t index)

@@ -72,10 +72,10 @@ static bool word_byte(char c)
 static bool absent_word(const char *text, size_t length)
 {
     static const char *const words[] = {
-        "na",           "none",         "null",         "nil",          "nan",
-        "empty",        "notfound",     "notavailable", "notprovided",  "notspecified",
-        "notshown",     "notvisible",   "notpresent",   "notapplicable", "notmentioned",
-        "notlisted",    "notgiven",     "notstated",    "absent"};
+        "na",        "none",       "null",         "nil",           "nan",
+        "empty",     "notfound",   "notavailable", "notprovided",   "notspecified",
+        "notshown",  "notvisible", "notpresent",   "notapplicable", "notmentioned",
+        "notlisted", "notgiven",   "notstated",    "absent"};
     char letters[16];
     size_t used = 0;
     for (size_t i = 0; i < length; i++) {

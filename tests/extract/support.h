@@ -1,4 +1,5 @@
-/* What the tests of extraction share: files of the repository, the built-in schema, answers as text.
+/* What the tests of extraction share: files of the repository, the built-in schema, answers as
+ * text.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #ifndef SNUG_TESTS_EXTRACT_SUPPORT_H
 #define SNUG_TESTS_EXTRACT_SUPPORT_H
@@ -27,7 +28,8 @@ static inline struct snug_blob read_repository_file(const char *path)
     struct snug_error error = {0};
     char *full = snug_path_join(snug_allocator_heap(), root != NULL ? root : ".", path);
     assert_non_null(full);
-    if (snug_file_read(full, (size_t)64 << 20, snug_allocator_heap(), &blob, &error) != SNUG_STATUS_OK)
+    if (snug_file_read(full, (size_t)64 << 20, snug_allocator_heap(), &blob, &error) !=
+        SNUG_STATUS_OK)
         fail_msg("%s", error.message);
     snug_free(snug_allocator_heap(), full);
     return blob;
@@ -37,8 +39,8 @@ static inline struct snug_schema *parse_schema(const char *text)
 {
     struct snug_schema *schema = NULL;
     struct snug_error error = {0};
-    if (snug_schema_parse(text, strlen(text), "test.json", snug_allocator_heap(), &schema, &error) !=
-        SNUG_STATUS_OK)
+    if (snug_schema_parse(text, strlen(text), "test.json", snug_allocator_heap(), &schema,
+                          &error) != SNUG_STATUS_OK)
         fail_msg("%s", error.message);
     return schema;
 }
@@ -84,19 +86,22 @@ static inline void check_answer(const struct snug_answer *answer, size_t length)
     for (size_t i = 0; i < answer->unknown_count; i++) {
         assert_non_null(answer->unknown[i].key);
         assert_non_null(answer->unknown[i].value);
-        assert_true(answer->unknown[i].start <= answer->unknown[i].end && answer->unknown[i].end <= length);
+        assert_true(answer->unknown[i].start <= answer->unknown[i].end &&
+                    answer->unknown[i].end <= length);
     }
 }
 
 /* Parses and compares; also parses every prefix, for robustness. */
-static inline void check_parse(const struct snug_schema *schema, const char *input, const char *expected)
+static inline void check_parse(const struct snug_schema *schema, const char *input,
+                               const char *expected)
 {
     struct snug_answer answer = {0};
     struct snug_text text;
     struct snug_error error = {0};
     size_t length = strlen(input);
     snug_text_init(&text, snug_allocator_heap(), 1 << 20);
-    if (snug_answer_parse(schema, input, length, snug_allocator_heap(), &answer, &error) != SNUG_STATUS_OK)
+    if (snug_answer_parse(schema, input, length, snug_allocator_heap(), &answer, &error) !=
+        SNUG_STATUS_OK)
         fail_msg("%s", error.message);
     check_answer(&answer, length);
     put_answer(schema, &answer, &text);
@@ -105,14 +110,16 @@ static inline void check_parse(const struct snug_schema *schema, const char *inp
     snug_answer_free(&answer);
     snug_text_free(&text);
     for (size_t cut = 0; cut < length; cut++) {
-        char *prefix = malloc(cut + 1); /* its own block, so that reading past the end is seen */
+        /* Its own block, so that reading past the end is seen. */
+        char *prefix = snug_alloc(snug_allocator_heap(), cut > 0 ? cut : 1);
         assert_non_null(prefix);
         memcpy(prefix, input, cut);
-        assert_int_equal(snug_answer_parse(schema, prefix, cut, snug_allocator_heap(), &answer, NULL),
-                         SNUG_STATUS_OK);
+        assert_int_equal(
+            snug_answer_parse(schema, prefix, cut, snug_allocator_heap(), &answer, NULL),
+            SNUG_STATUS_OK);
         check_answer(&answer, cut);
         snug_answer_free(&answer);
-        free(prefix);
+        snug_free(snug_allocator_heap(), prefix);
     }
 }
 

@@ -10,11 +10,25 @@ static void test_copy(void **state)
     (void)state;
     static const struct {
         const char *raw, *clean;
-    } cases[] = {{"abc", "abc"},         {"a\r\nb\rc", "a~\nb\nc"},      {"a\\_b\\c", "a~_b\\c"},
-                 {"a<|im_end|>b", "a!~~~~~~~~~b"}, {"<|x_1|>", "~~~~~~~"}, {"<||>", "<||>"},
-                 {"<|a b|>", "<|a b|>"}, {"<s>a</s>", "~~~a!~~~"},        {"a<br>b", "a^~~~b"},
-                 {"a<br />b", "a^~~~~~b"}, {"<b>", "<b>"},                {"a\x02\x03\x7f" "b", "a~~~b"},
-                 {"a\xef\xbc\x9a" "b", "a:~~b"}, {"a\tb\n", "a\tb\n"},    {"a\\", "a\\"}};
+    } cases[] = {{"abc", "abc"},
+                 {"a\r\nb\rc", "a~\nb\nc"},
+                 {"a\\_b\\c", "a~_b\\c"},
+                 {"a<|im_end|>b", "a!~~~~~~~~~b"},
+                 {"<|x_1|>", "~~~~~~~"},
+                 {"<||>", "<||>"},
+                 {"<|a b|>", "<|a b|>"},
+                 {"<s>a</s>", "~~~a!~~~"},
+                 {"a<br>b", "a^~~~b"},
+                 {"a<br />b", "a^~~~~~b"},
+                 {"<b>", "<b>"},
+                 {"a\x02\x03\x7f"
+                  "b",
+                  "a~~~b"},
+                 {"a\xef\xbc\x9a"
+                  "b",
+                  "a:~~b"},
+                 {"a\tb\n", "a\tb\n"},
+                 {"a\\", "a\\"}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         char clean[64];
         size_t length = strlen(cases[i].raw);
@@ -34,17 +48,36 @@ static void test_trim(void **state)
     (void)state;
     static const struct {
         const char *text, *trimmed;
-    } cases[] = {{"  a ", "a"},          {"**a**", "a"},      {"** a b", "a b"},     {"`a`", "a"},
-                 {"\"a\"", "a"},         {"\"a\",", "a"},     {"\"a\" b \"c\"", "\"a\" b \"c\""},
-                 {"'a'", "a"},           {"_a_", "a"},        {"__a__", "a"},        {"*a*", "a"},
-                 {"<a@b.c>", "a@b.c"},   {"[a](b)", "a"},     {"[a] (b)", "[a] (b)"}, {"a*", "a*"},
-                 {"***a***", "a"},       {"\xe2\x80\x9c" "a\xe2\x80\x9d", "a"},      {"", ""},
-                 {"**", ""},             {"\"", "\""},        {"``", ""},            {"O'Brien's", "O'Brien's"}};
+    } cases[] = {{"  a ", "a"},
+                 {"**a**", "a"},
+                 {"** a b", "a b"},
+                 {"`a`", "a"},
+                 {"\"a\"", "a"},
+                 {"\"a\",", "a"},
+                 {"\"a\" b \"c\"", "\"a\" b \"c\""},
+                 {"'a'", "a"},
+                 {"_a_", "a"},
+                 {"__a__", "a"},
+                 {"*a*", "a"},
+                 {"<a@b.c>", "a@b.c"},
+                 {"[a](b)", "a"},
+                 {"[a] (b)", "[a] (b)"},
+                 {"a*", "a*"},
+                 {"***a***", "a"},
+                 {"\xe2\x80\x9c"
+                  "a\xe2\x80\x9d",
+                  "a"},
+                 {"", ""},
+                 {"**", ""},
+                 {"\"", "\""},
+                 {"``", ""},
+                 {"O'Brien's", "O'Brien's"}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct snug_range range = {0, strlen(cases[i].text)};
         char out[64];
         snug_clean_trim(cases[i].text, &range);
-        snprintf(out, sizeof out, "%.*s", (int)(range.end - range.start), cases[i].text + range.start);
+        snprintf(out, sizeof out, "%.*s", (int)(range.end - range.start),
+                 cases[i].text + range.start);
         assert_string_equal(out, cases[i].trimmed);
     }
 }

@@ -14,16 +14,19 @@ static void near(double got, double wanted, const char *what)
         fail_msg("%s: %.9g, wanted %.9g", what, got, wanted);
 }
 
-static struct snug_evaluation evaluate(const struct snug_schema *schema, const char *truth, const char *results,
+static struct snug_evaluation evaluate(const struct snug_schema *schema, const char *truth,
+                                       const char *results,
                                        const struct snug_evaluation_options *options)
 {
     struct snug_documents a = {0}, b = {0};
     struct snug_evaluation out = {0};
     struct snug_error error = {0};
-    if (snug_truth_parse(truth, strlen(truth), "truth", schema, snug_allocator_heap(), &a, &error) != SNUG_STATUS_OK ||
-        snug_predictions_parse(results, strlen(results), "results", schema, snug_allocator_heap(), &b, &error) !=
-            SNUG_STATUS_OK ||
-        snug_evaluate(schema, &a, &b, options, snug_allocator_heap(), &out, &error) != SNUG_STATUS_OK)
+    if (snug_truth_parse(truth, strlen(truth), "truth", schema, snug_allocator_heap(), &a,
+                         &error) != SNUG_STATUS_OK ||
+        snug_predictions_parse(results, strlen(results), "results", schema, snug_allocator_heap(),
+                               &b, &error) != SNUG_STATUS_OK ||
+        snug_evaluate(schema, &a, &b, options, snug_allocator_heap(), &out, &error) !=
+            SNUG_STATUS_OK)
         fail_msg("%s", error.message);
     snug_documents_free(&a);
     snug_documents_free(&b);
@@ -32,8 +35,10 @@ static struct snug_evaluation evaluate(const struct snug_schema *schema, const c
 
 static struct snug_schema *small_schema(void)
 {
-    return parse_schema("{\"name\": \"s\", \"fields\": [{\"name\": \"T\", \"type\": \"text\"}, {\"name\": \"M\", \"type\": "
-                        "\"money\"}, {\"name\": \"L\", \"type\": \"list\"}, {\"name\": \"D\", \"type\": \"date\"}]}");
+    return parse_schema("{\"name\": \"s\", \"fields\": [{\"name\": \"T\", \"type\": \"text\"}, "
+                        "{\"name\": \"M\", \"type\": "
+                        "\"money\"}, {\"name\": \"L\", \"type\": \"list\"}, {\"name\": \"D\", "
+                        "\"type\": \"date\"}]}");
 }
 
 static void test_by_hand(void **state)
@@ -49,13 +54,16 @@ static void test_by_hand(void **state)
                         "a,Acme Pty,$5.00,Milk | Bread | Eggs,NOT_FOUND\n"
                         "b,Acme Pty,$6.00,NOT_FOUND,05/01/2024\n"
                         "c,x,x,x,x\n";
-    const char *results =
-        "{\"document\": \"a\", \"fields\": {\"T\": {\"value\": \"Acme Pty\", \"confidence\": 0.95}, \"M\": {\"value\": \"5.00\", "
-        "\"confidence\": 0.85}, \"L\": {\"value\": \"Bread | Milk | Eggs\", \"confidence\": 0.75}, \"D\": {\"value\": "
-        "\"01/01/2024\", \"confidence\": 0.15}}}\n"
-        "{\"document\": \"b\", \"fields\": {\"T\": {\"value\": \"Acme\", \"confidence\": 0.85}, \"M\": {\"value\": null, "
-        "\"confidence\": 0.99}, \"L\": {\"value\": null}, \"D\": {\"value\": \"05/02/2024\", \"confidence\": 0.05}}}\n"
-        "{\"document\": \"d\", \"fields\": {}}\n";
+    const char *results = "{\"document\": \"a\", \"fields\": {\"T\": {\"value\": \"Acme Pty\", "
+                          "\"confidence\": 0.95}, \"M\": {\"value\": \"5.00\", "
+                          "\"confidence\": 0.85}, \"L\": {\"value\": \"Bread | Milk | Eggs\", "
+                          "\"confidence\": 0.75}, \"D\": {\"value\": "
+                          "\"01/01/2024\", \"confidence\": 0.15}}}\n"
+                          "{\"document\": \"b\", \"fields\": {\"T\": {\"value\": \"Acme\", "
+                          "\"confidence\": 0.85}, \"M\": {\"value\": null, "
+                          "\"confidence\": 0.99}, \"L\": {\"value\": null}, \"D\": {\"value\": "
+                          "\"05/02/2024\", \"confidence\": 0.05}}}\n"
+                          "{\"document\": \"d\", \"fields\": {}}\n";
     struct snug_evaluation e = evaluate(schema, truth, results, &options);
     assert_int_equal(e.documents, 2);
     assert_int_equal(e.missing, 1);
@@ -113,11 +121,12 @@ static void test_failures_and_subsets(void **state)
     struct snug_evaluation_options options = {.resamples = 0, .target_precision = 1};
     const char *truth = "image_file,T,M\na,x,$1\nb,x,$1\nc,NOT_FOUND,$1\n";
     /* Only T was asked for; b failed, c gave nothing. */
-    struct snug_evaluation e = evaluate(schema, truth,
-                                        "{\"document\": \"a\", \"fields\": {\"T\": \"x\"}}\n"
-                                        "{\"document\": \"b\", \"status\": \"error\", \"fields\": null}\n"
-                                        "{\"document\": \"c\", \"fields\": {\"T\": null}}\n",
-                                        &options);
+    struct snug_evaluation e =
+        evaluate(schema, truth,
+                 "{\"document\": \"a\", \"fields\": {\"T\": \"x\"}}\n"
+                 "{\"document\": \"b\", \"status\": \"error\", \"fields\": null}\n"
+                 "{\"document\": \"c\", \"fields\": {\"T\": null}}\n",
+                 &options);
     assert_int_equal(e.field_count, 1);
     assert_int_equal(e.not_asked_count, 1);
     assert_string_equal(e.not_asked[0], "M");
@@ -130,7 +139,8 @@ static void test_failures_and_subsets(void **state)
     near(e.ece.value, (double)NAN, "no confidence");
     snug_evaluation_free(&e);
     /* If every result failed, nothing tells what was asked for: all counts. */
-    e = evaluate(schema, truth, "{\"document\": \"a\", \"status\": \"error\", \"fields\": null}\n", &options);
+    e = evaluate(schema, truth, "{\"document\": \"a\", \"status\": \"error\", \"fields\": null}\n",
+                 &options);
     assert_int_equal(e.field_count, 2);
     near(e.all.exact.value, 0, "exact");
     snug_evaluation_free(&e);
@@ -145,18 +155,25 @@ static void test_errors(void **state)
     struct snug_evaluation out = {0};
     struct snug_error error = {0};
     struct snug_evaluation_options options = snug_evaluation_options_default();
-    assert_int_equal(snug_truth_parse("image_file,T\na,1\n", 17, "t", schema, snug_allocator_heap(), &a, NULL), SNUG_STATUS_OK);
-    assert_int_equal(snug_predictions_parse("image_file,M\nb,1\n", 17, "t", schema, snug_allocator_heap(), &b, NULL),
+    assert_int_equal(
+        snug_truth_parse("image_file,T\na,1\n", 17, "t", schema, snug_allocator_heap(), &a, NULL),
+        SNUG_STATUS_OK);
+    assert_int_equal(snug_predictions_parse("image_file,M\nb,1\n", 17, "t", schema,
+                                            snug_allocator_heap(), &b, NULL),
                      SNUG_STATUS_OK);
-    assert_int_equal(snug_evaluate(schema, &a, &b, &options, snug_allocator_heap(), &out, &error), SNUG_STATUS_USAGE);
+    assert_int_equal(snug_evaluate(schema, &a, &b, &options, snug_allocator_heap(), &out, &error),
+                     SNUG_STATUS_USAGE);
     assert_non_null(strstr(error.message, "no document"));
     snug_documents_free(&b);
-    assert_int_equal(snug_predictions_parse("image_file,M\na,1\n", 17, "t", schema, snug_allocator_heap(), &b, NULL),
+    assert_int_equal(snug_predictions_parse("image_file,M\na,1\n", 17, "t", schema,
+                                            snug_allocator_heap(), &b, NULL),
                      SNUG_STATUS_OK);
-    assert_int_equal(snug_evaluate(schema, &a, &b, &options, snug_allocator_heap(), &out, &error), SNUG_STATUS_USAGE);
+    assert_int_equal(snug_evaluate(schema, &a, &b, &options, snug_allocator_heap(), &out, &error),
+                     SNUG_STATUS_USAGE);
     assert_non_null(strstr(error.message, "no field"));
     options.resamples = -1;
-    assert_int_equal(snug_evaluate(schema, &a, &b, &options, snug_allocator_heap(), &out, &error), SNUG_STATUS_USAGE);
+    assert_int_equal(snug_evaluate(schema, &a, &b, &options, snug_allocator_heap(), &out, &error),
+                     SNUG_STATUS_USAGE);
     snug_documents_free(&a);
     snug_documents_free(&b);
     snug_schema_free(schema);
@@ -171,7 +188,8 @@ static void golden_rows(const struct snug_schema *schema, struct snug_text *out)
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         newline = newline != NULL ? newline : end;
         json_t *json = NULL;
-        assert_int_equal(snug_json_parse(at, (size_t)(newline - at), false, "cases", &json, NULL), SNUG_STATUS_OK);
+        assert_int_equal(snug_json_parse(at, (size_t)(newline - at), false, "cases", &json, NULL),
+                         SNUG_STATUS_OK);
         at = newline + 1;
         if (json_array_size(json_object_get(json, "fields")) == schema->field_count) {
             const char *raw = json_string_value(json_object_get(json, "output_text"));
@@ -180,11 +198,13 @@ static void golden_rows(const struct snug_schema *schema, struct snug_text *out)
             double confidences[25];
             for (size_t i = 0; i < 25; i++)
                 confidences[i] = 0.95;
-            assert_int_equal(snug_answer_parse(schema, raw, strlen(raw), snug_allocator_heap(), &answer, NULL),
-                             SNUG_STATUS_OK);
+            assert_int_equal(
+                snug_answer_parse(schema, raw, strlen(raw), snug_allocator_heap(), &answer, NULL),
+                SNUG_STATUS_OK);
             snug_row_init(&row, snug_allocator_heap());
             row.document = json_string_value(json_object_get(json, "document"));
-            assert_int_equal(snug_row_set_answer(&row, schema, NULL, 0, &answer, confidences, NULL), SNUG_STATUS_OK);
+            assert_int_equal(snug_row_set_answer(&row, schema, NULL, 0, &answer, confidences, NULL),
+                             SNUG_STATUS_OK);
             snug_row_put_jsonl(&row, out);
             snug_row_free(&row);
             snug_answer_free(&answer);
@@ -216,7 +236,8 @@ static void test_golden(void **state)
     snug_text_init(&text, snug_allocator_heap(), 1 << 22);
     snug_text_init(&again, snug_allocator_heap(), 1 << 22);
     golden_rows(schema, &rows);
-    struct snug_evaluation e = evaluate(schema, (const char *)truth.data, snug_text_c(&rows), &options);
+    struct snug_evaluation e =
+        evaluate(schema, (const char *)truth.data, snug_text_c(&rows), &options);
     assert_int_equal(e.documents, 20);
     assert_int_equal(e.field_count, 25);
     assert_int_equal(e.all.present, 268);
@@ -231,18 +252,22 @@ static void test_golden(void **state)
     assert_true(e.all.anls.value > 0.95 && e.anls_star.value > 0.9);
     assert_true(e.all.list_match_f1.value >= e.all.list_place_f1.value);
     snug_evaluation_put_line(&e, &text);
-    assert_string_equal(snug_text_c(&text), "accuracy: present 93.3 % (250/268), absent 99.6 % (231/232), empty "
-                                            "baseline 46.4 %");
+    assert_string_equal(snug_text_c(&text),
+                        "accuracy: present 93.3 % (250/268), absent 99.6 % (231/232), empty "
+                        "baseline 46.4 %");
     snug_text_clear(&text);
     snug_evaluation_put_text(&e, &text);
     /* The first line is for programs that look for it, and may be longer. */
-    if (longest_line(strchr(snug_text_c(&text), '\n')) > 80 || strstr(snug_text_c(&text), "BANK_ACCOUNT_NUMBER") == NULL)
+    if (longest_line(strchr(snug_text_c(&text), '\n')) > 80 ||
+        strstr(snug_text_c(&text), "BANK_ACCOUNT_NUMBER") == NULL)
         fail_msg("%s", snug_text_c(&text));
     snug_text_clear(&text);
     snug_evaluation_put_json(&e, &text);
     json_t *json = NULL;
-    assert_int_equal(snug_json_parse(text.data, text.length, false, "report", &json, NULL), SNUG_STATUS_OK);
-    assert_int_equal(json_integer_value(json_object_get(json_object_get(json, "all"), "present_exact")), 250);
+    assert_int_equal(snug_json_parse(text.data, text.length, false, "report", &json, NULL),
+                     SNUG_STATUS_OK);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(json, "all"), "present_exact")), 250);
     assert_int_equal(json_array_size(json_object_get(json, "fields")), 25);
     json_decref(json);
     snug_evaluation_free(&e);
@@ -272,10 +297,12 @@ static void test_truth_against_itself(void **state)
     struct snug_evaluation_options options = snug_evaluation_options_default();
     struct snug_blob truth = read_repository_file("samples/truth.csv");
     options.resamples = 50;
-    struct snug_evaluation e = evaluate(schema, (const char *)truth.data, (const char *)truth.data, &options);
-    const struct snug_estimate *all[] = {&e.all.exact, &e.all.normalised, &e.all.precision, &e.all.recall, &e.all.f1,
-                                         &e.all.anls, &e.all.original, &e.all.list_place_f1, &e.all.list_match_f1,
-                                         &e.anls_star, &e.all_exact, &e.all_normalised};
+    struct snug_evaluation e =
+        evaluate(schema, (const char *)truth.data, (const char *)truth.data, &options);
+    const struct snug_estimate *all[] = {
+        &e.all.exact, &e.all.normalised, &e.all.precision,     &e.all.recall,        &e.all.f1,
+        &e.all.anls,  &e.all.original,   &e.all.list_place_f1, &e.all.list_match_f1, &e.anls_star,
+        &e.all_exact, &e.all_normalised};
     for (size_t i = 0; i < COUNT(all); i++) {
         near(all[i]->value, 1, "value");
         near(all[i]->low, 1, "low");
@@ -295,14 +322,18 @@ static void test_allocation_failures(void **state)
     struct snug_evaluation_options options = {.resamples = 3, .target_precision = 1};
     const char *truth = "image_file,T,L,D\na,x,1 | 2,1/2/2020\nb,y,3,NOT_FOUND\nc,z,1,\n";
     const char *results = "image_file,T,L,D\na,xx,2 | 1,2/2/2020\nb,yy,3,1\n";
-    assert_int_equal(snug_truth_parse(truth, strlen(truth), "t", schema, snug_allocator_heap(), &a, NULL), SNUG_STATUS_OK);
-    assert_int_equal(snug_predictions_parse(results, strlen(results), "t", schema, snug_allocator_heap(), &b, NULL),
+    assert_int_equal(
+        snug_truth_parse(truth, strlen(truth), "t", schema, snug_allocator_heap(), &a, NULL),
+        SNUG_STATUS_OK);
+    assert_int_equal(snug_predictions_parse(results, strlen(results), "t", schema,
+                                            snug_allocator_heap(), &b, NULL),
                      SNUG_STATUS_OK);
     for (uint64_t fail_at = 1;; fail_at++) {
         struct snug_counting_allocator counting;
         struct snug_evaluation out = {0};
         snug_counting_allocator_init(&counting, snug_allocator_heap(), fail_at);
-        enum snug_status status = snug_evaluate(schema, &a, &b, &options, &counting.allocator, &out, NULL);
+        enum snug_status status =
+            snug_evaluate(schema, &a, &b, &options, &counting.allocator, &out, NULL);
         snug_evaluation_free(&out);
         assert_int_equal(counting.live, 0);
         if (!counting.failed) {
@@ -318,9 +349,11 @@ static void test_allocation_failures(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_hand),  cmocka_unit_test(test_failures_and_subsets), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_golden),   cmocka_unit_test(test_truth_against_itself),
-        cmocka_unit_test(test_allocation_failures)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_by_hand),
+                                       cmocka_unit_test(test_failures_and_subsets),
+                                       cmocka_unit_test(test_errors),
+                                       cmocka_unit_test(test_golden),
+                                       cmocka_unit_test(test_truth_against_itself),
+                                       cmocka_unit_test(test_allocation_failures)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,23 +12,78 @@ static void test_money(void **state)
     static const struct {
         const char *text;
         int64_t cents;
-    } cases[] = {
-        {"$45.10", 4510}, {"45.1", 4510}, {"45", 4500}, {" $ 1,234.50 ", 123450}, {"$1428.28", 142828},
-        {"1,234,567.89", 123456789}, {"12,34,567.00", 123456700}, {"1 234.50", 123450}, {"1'234.50", 123450},
-        {"1\xc2\xa0" "234", 123400}, {"1.234,56", 123456}, {"1.234.567,8", 123456780}, {"5,5", 550}, {"5,50", 550},
-        {"5,500", 550000}, {"1.234", 123}, {"0.005", 1}, {"0.004", 0}, {"2.675", 268}, {"-0.005", -1}, {".50", 50},
-        {"AUD 5.00", 500}, {"5.00 AUD", 500}, {"A$5", 500}, {"AU$5.00", 500}, {"US$5", 500}, {"\xe2\x82\xac" "5", 500},
-        {"\xc2\xa3" "5.20", 520}, {"-$5.00", -500}, {"$-5.00", -500}, {"5.00-", -500}, {"\xe2\x88\x92" "5", -500},
-        {"($5.00)", -500}, {"(5.00) AUD", -500}, {"5.00 DR", -500}, {"5.00DR", -500}, {"$5.00 CR", 500}, {"5.00cr", 500},
-        {"+5", 500}, {"$0", 0}, {"999999999999999", 99999999999999900},
-        {"", NONE}, {"$", NONE}, {"abc", NONE}, {"5 | 6", NONE}, {"10 20", NONE}, {"1,2,3", NONE}, {"1,,000", NONE},
-        {"5.0.0", NONE}, {"$5 incl GST", NONE}, {"1234567890123456", NONE}, {"5 EA", NONE}, {"12/05/2024", NONE},
-        {"1,23", 123}, {",500", NONE}, {"1234,567", NONE}, {"--5", -500}, {"5%", NONE}};
+    } cases[] = {{"$45.10", 4510},
+                 {"45.1", 4510},
+                 {"45", 4500},
+                 {" $ 1,234.50 ", 123450},
+                 {"$1428.28", 142828},
+                 {"1,234,567.89", 123456789},
+                 {"12,34,567.00", 123456700},
+                 {"1 234.50", 123450},
+                 {"1'234.50", 123450},
+                 {"1\xc2\xa0"
+                  "234",
+                  123400},
+                 {"1.234,56", 123456},
+                 {"1.234.567,8", 123456780},
+                 {"5,5", 550},
+                 {"5,50", 550},
+                 {"5,500", 550000},
+                 {"1.234", 123},
+                 {"0.005", 1},
+                 {"0.004", 0},
+                 {"2.675", 268},
+                 {"-0.005", -1},
+                 {".50", 50},
+                 {"AUD 5.00", 500},
+                 {"5.00 AUD", 500},
+                 {"A$5", 500},
+                 {"AU$5.00", 500},
+                 {"US$5", 500},
+                 {"\xe2\x82\xac"
+                  "5",
+                  500},
+                 {"\xc2\xa3"
+                  "5.20",
+                  520},
+                 {"-$5.00", -500},
+                 {"$-5.00", -500},
+                 {"5.00-", -500},
+                 {"\xe2\x88\x92"
+                  "5",
+                  -500},
+                 {"($5.00)", -500},
+                 {"(5.00) AUD", -500},
+                 {"5.00 DR", -500},
+                 {"5.00DR", -500},
+                 {"$5.00 CR", 500},
+                 {"5.00cr", 500},
+                 {"+5", 500},
+                 {"$0", 0},
+                 {"999999999999999", 99999999999999900},
+                 {"", NONE},
+                 {"$", NONE},
+                 {"abc", NONE},
+                 {"5 | 6", NONE},
+                 {"10 20", NONE},
+                 {"1,2,3", NONE},
+                 {"1,,000", NONE},
+                 {"5.0.0", NONE},
+                 {"$5 incl GST", NONE},
+                 {"1234567890123456", NONE},
+                 {"5 EA", NONE},
+                 {"12/05/2024", NONE},
+                 {"1,23", 123},
+                 {",500", NONE},
+                 {"1234,567", NONE},
+                 {"--5", -500},
+                 {"5%", NONE}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         int64_t cents = NONE;
         bool read = snug_normalise_money(cases[i].text, &cents);
         if (cents != cases[i].cents || read != (cases[i].cents != NONE))
-            fail_msg("\"%s\" gave %lld, wanted %lld", cases[i].text, (long long)cents, (long long)cases[i].cents);
+            fail_msg("\"%s\" gave %lld, wanted %lld", cases[i].text, (long long)cents,
+                     (long long)cases[i].cents);
     }
 }
 
@@ -38,13 +93,15 @@ static void test_number(void **state)
     static const struct {
         const char *text;
         int64_t value;
-    } cases[] = {{"5", 50000}, {"2.5", 25000}, {"-1", -10000}, {"1,000", 10000000}, {"2 x", 20000}, {"x3", 30000},
-                 {"0.33333", 3333}, {"0.66666", 6667}, {"$5", NONE}, {"five", NONE}, {"2 EA", NONE}, {"", NONE}};
+    } cases[] = {{"5", 50000},   {"2.5", 25000}, {"-1", -10000},    {"1,000", 10000000},
+                 {"2 x", 20000}, {"x3", 30000},  {"0.33333", 3333}, {"0.66666", 6667},
+                 {"$5", NONE},   {"five", NONE}, {"2 EA", NONE},    {"", NONE}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         int64_t value = NONE;
         snug_normalise_number(cases[i].text, &value);
         if (value != cases[i].value)
-            fail_msg("\"%s\" gave %lld, wanted %lld", cases[i].text, (long long)value, (long long)cases[i].value);
+            fail_msg("\"%s\" gave %lld, wanted %lld", cases[i].text, (long long)value,
+                     (long long)cases[i].value);
     }
 }
 
@@ -58,8 +115,14 @@ static void test_values(void **state)
     } cases[] = {
         {SNUG_FIELD_TYPE_TEXT, 0, "Acme  Pty\tLtd ", "ACME PTY LTD", true},
         {SNUG_FIELD_TYPE_TEXT, 0, "Caf\xc3\xa9", "CAFE\xcc\x81", true},
-        {SNUG_FIELD_TYPE_TEXT, 0, "Stra\xc3\x9f" "e", "STRASSE", true},
-        {SNUG_FIELD_TYPE_TEXT, 0, "a\xc2\xa0" "b", "a b", true},
+        {SNUG_FIELD_TYPE_TEXT, 0,
+         "Stra\xc3\x9f"
+         "e",
+         "STRASSE", true},
+        {SNUG_FIELD_TYPE_TEXT, 0,
+         "a\xc2\xa0"
+         "b",
+         "a b", true},
         {SNUG_FIELD_TYPE_TEXT, 0, "Acme", "Acne", false},
         {SNUG_FIELD_TYPE_TEXT, 0, "Acme", "Acme.", false},
         {SNUG_FIELD_TYPE_ENUM, 0, "Tax Invoice", "TAX INVOICE", true},
@@ -87,8 +150,8 @@ static void test_values(void **state)
         snug_normalise_value(&field, cases[i].a, &a);
         snug_normalise_value(&field, cases[i].b, &b);
         if ((strcmp(snug_text_c(&a), snug_text_c(&b)) == 0) != cases[i].same)
-            fail_msg("\"%s\" gave \"%s\", \"%s\" gave \"%s\"", cases[i].a, snug_text_c(&a), cases[i].b,
-                     snug_text_c(&b));
+            fail_msg("\"%s\" gave \"%s\", \"%s\" gave \"%s\"", cases[i].a, snug_text_c(&a),
+                     cases[i].b, snug_text_c(&b));
         snug_text_free(&a);
         snug_text_free(&b);
     }
@@ -107,6 +170,7 @@ static void test_digits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_money), cmocka_unit_test(test_number),
-                                       cmocka_unit_test(test_values), cmocka_unit_test(test_digits)};
+                                       cmocka_unit_test(test_values),
+                                       cmocka_unit_test(test_digits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

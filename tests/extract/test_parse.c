@@ -1,4 +1,5 @@
-/* The whole parser: the golden answers of the small model, refusals, repetition, limits, time, memory.
+/* The whole parser: the golden answers of the small model, refusals, repetition, limits, time,
+ * memory.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "support.h"
 
@@ -17,12 +18,14 @@ static void test_golden_answers(void **state)
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         newline = newline != NULL ? newline : end;
         json_t *row = NULL;
-        assert_int_equal(snug_json_parse(at, (size_t)(newline - at), false, "cases", &row, NULL), SNUG_STATUS_OK);
+        assert_int_equal(snug_json_parse(at, (size_t)(newline - at), false, "cases", &row, NULL),
+                         SNUG_STATUS_OK);
         const char *raw = json_string_value(json_object_get(row, "output_text"));
         assert_non_null(raw);
         struct snug_answer answer = {0};
-        assert_int_equal(snug_answer_parse(schema, raw, strlen(raw), snug_allocator_heap(), &answer, NULL),
-                         SNUG_STATUS_OK);
+        assert_int_equal(
+            snug_answer_parse(schema, raw, strlen(raw), snug_allocator_heap(), &answer, NULL),
+            SNUG_STATUS_OK);
         check_answer(&answer, strlen(raw));
         assert_int_equal(answer.unknown_count, 0);
         assert_false(answer.json);
@@ -35,7 +38,8 @@ static void test_golden_answers(void **state)
             if (!seen[field]) {
                 const char *text = answer.values[field].text;
                 assert_string_equal(text != NULL ? text : "NOT_FOUND", value);
-                assert_int_equal(answer.values[field].end - answer.values[field].start, strlen(value));
+                assert_int_equal(answer.values[field].end - answer.values[field].start,
+                                 strlen(value));
                 assert_memory_equal(raw + answer.values[field].start, value, strlen(value));
             }
             seen[field] = true;
@@ -71,8 +75,8 @@ static void test_refusals(void **state)
     struct snug_schema *schema = business_schema();
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct snug_answer answer = {0};
-        assert_int_equal(snug_answer_parse(schema, cases[i].text, strlen(cases[i].text), snug_allocator_heap(),
-                                           &answer, NULL),
+        assert_int_equal(snug_answer_parse(schema, cases[i].text, strlen(cases[i].text),
+                                           snug_allocator_heap(), &answer, NULL),
                          SNUG_STATUS_OK);
         if (answer.refusal != cases[i].refusal)
             fail_msg("\"%s\": refusal is %d", cases[i].text, answer.refusal);
@@ -92,11 +96,47 @@ static void fill(struct snug_text *text, const char *unit, size_t bytes)
 static void test_repetition(void **state)
 {
     (void)state;
-    static const char *const units[] = {
-        "ABN: 12\n", "ABN: ", "A ", ":", "A:", "|", "| a ", "{\"", "{\"ABN\": ", "[{", "\"", "'", "*", "**", "`", "- ",
-        "<|", "<|a", "(", "A B C D E F G H: ", "((((:", "\\", "DESCRIPTIONS: a, ", "x, ", "1. ", "Milk | ", "_ _", "<br>",
-        "\xc2\xa0", "\xff", "{\"a\":[{\"qty\":1},", "[", "A\n", "DESCRIPTIONS:\n- a\n", "\"a\": \"b\", ", "ABN (", "[a](",
-        "'a',", "**ABN:** ", "{\"DESCRIPTIONS\":[1,", "\xe2\x80\x9c"};
+    static const char *const units[] = {"ABN: 12\n",
+                                        "ABN: ",
+                                        "A ",
+                                        ":",
+                                        "A:",
+                                        "|",
+                                        "| a ",
+                                        "{\"",
+                                        "{\"ABN\": ",
+                                        "[{",
+                                        "\"",
+                                        "'",
+                                        "*",
+                                        "**",
+                                        "`",
+                                        "- ",
+                                        "<|",
+                                        "<|a",
+                                        "(",
+                                        "A B C D E F G H: ",
+                                        "((((:",
+                                        "\\",
+                                        "DESCRIPTIONS: a, ",
+                                        "x, ",
+                                        "1. ",
+                                        "Milk | ",
+                                        "_ _",
+                                        "<br>",
+                                        "\xc2\xa0",
+                                        "\xff",
+                                        "{\"a\":[{\"qty\":1},",
+                                        "[",
+                                        "A\n",
+                                        "DESCRIPTIONS:\n- a\n",
+                                        "\"a\": \"b\", ",
+                                        "ABN (",
+                                        "[a](",
+                                        "'a',",
+                                        "**ABN:** ",
+                                        "{\"DESCRIPTIONS\":[1,",
+                                        "\xe2\x80\x9c"};
     struct snug_schema *schema = business_schema();
     struct snug_text text;
     snug_text_init(&text, snug_allocator_heap(), 4 << 20);
@@ -104,9 +144,9 @@ static void test_repetition(void **state)
     for (size_t i = 0; i < COUNT(units); i++) {
         fill(&text, units[i], bytes);
         for (int list = 0; list < 2; list++) {
-            char *input = malloc(text.length + 32);
+            char *input = snug_alloc(snug_allocator_heap(), text.length + 32);
             assert_non_null(input);
-            size_t length = (size_t)sprintf(input, "%s", list ? "DESCRIPTIONS: " : "");
+            size_t length = (size_t)snprintf(input, 32, "%s", list ? "DESCRIPTIONS: " : "");
             memcpy(input + length, text.data, text.length);
             length += text.length;
             struct snug_answer answer = {0};
@@ -119,7 +159,7 @@ static void test_repetition(void **state)
             if (took > 5000) /* quadratic time would take hours */
                 fail_msg("256 KiB of \"%s\" took %.0f ms", units[i], took);
             snug_answer_free(&answer);
-            free(input);
+            snug_free(snug_allocator_heap(), input);
         }
     }
     snug_text_free(&text);
@@ -134,8 +174,9 @@ static void test_values_under_repetition(void **state)
     struct snug_answer answer = {0};
     snug_text_init(&text, snug_allocator_heap(), 4 << 20);
     fill(&text, "ABN: 12\nTOTAL: $5\n", 100000);
-    assert_int_equal(snug_answer_parse(schema, text.data, text.length, snug_allocator_heap(), &answer, NULL),
-                     SNUG_STATUS_OK);
+    assert_int_equal(
+        snug_answer_parse(schema, text.data, text.length, snug_allocator_heap(), &answer, NULL),
+        SNUG_STATUS_OK);
     assert_string_equal(answer.values[2].text, "12");
     assert_string_equal(answer.values[10].text, "$5");
     assert_int_equal(answer.named_count, 2);
@@ -144,8 +185,9 @@ static void test_values_under_repetition(void **state)
     snug_text_puts(&text, "ABN: 12\nDESCRIPTIONS: ");
     for (int i = 0; i < 20000; i++)
         snug_text_puts(&text, "FEE | ");
-    assert_int_equal(snug_answer_parse(schema, text.data, text.length, snug_allocator_heap(), &answer, NULL),
-                     SNUG_STATUS_OK);
+    assert_int_equal(
+        snug_answer_parse(schema, text.data, text.length, snug_allocator_heap(), &answer, NULL),
+        SNUG_STATUS_OK);
     assert_int_equal(strncmp(answer.values[24].text, "FEE | FEE | ", 12), 0);
     assert_true(strlen(answer.values[24].text) < 4096 * 6);
     snug_answer_free(&answer);
@@ -159,18 +201,18 @@ static void test_limit(void **state)
     struct snug_schema *schema = business_schema();
     struct snug_answer answer = {0};
     struct snug_error error = {0};
-    char *big = calloc(1, (size_t)SNUG_MAX_ANSWER_BYTES + 1);
+    char *big = snug_calloc(snug_allocator_heap(), 1, (size_t)SNUG_MAX_ANSWER_BYTES + 1);
     assert_non_null(big);
-    assert_int_equal(
-        snug_answer_parse(schema, big, (size_t)SNUG_MAX_ANSWER_BYTES + 1, snug_allocator_heap(), &answer, &error),
-        SNUG_STATUS_LIMIT);
+    assert_int_equal(snug_answer_parse(schema, big, (size_t)SNUG_MAX_ANSWER_BYTES + 1,
+                                       snug_allocator_heap(), &answer, &error),
+                     SNUG_STATUS_LIMIT);
     /* As many NUL bytes as are allowed are no answer, but no error either. */
-    assert_int_equal(
-        snug_answer_parse(schema, big, SNUG_MAX_ANSWER_BYTES, snug_allocator_heap(), &answer, &error),
-        SNUG_STATUS_OK);
+    assert_int_equal(snug_answer_parse(schema, big, SNUG_MAX_ANSWER_BYTES, snug_allocator_heap(),
+                                       &answer, &error),
+                     SNUG_STATUS_OK);
     assert_int_equal(answer.named_count, 0);
     snug_answer_free(&answer);
-    free(big);
+    snug_free(snug_allocator_heap(), big);
     snug_schema_free(schema);
 }
 
@@ -179,7 +221,8 @@ static void test_allocation_failures(void **state)
     (void)state;
     static const char *const inputs[] = {
         "ABN: 12\nDESCRIPTIONS: a | b\nFOO: bar\nPAYER_ADDRESS: 1\n2\n",
-        "{\"ABN\": \"12\", \"items\": [{\"description\": \"a\"}, {\"qty\": 1}], \"foo\": 1, \"PRICES\": \"1, 2\"}"};
+        "{\"ABN\": \"12\", \"items\": [{\"description\": \"a\"}, {\"qty\": 1}], \"foo\": 1, "
+        "\"PRICES\": \"1, 2\"}"};
     struct snug_schema *schema = business_schema();
     for (size_t i = 0; i < COUNT(inputs); i++)
         for (uint64_t fail_at = 1;; fail_at++) {

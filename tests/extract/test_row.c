@@ -17,10 +17,12 @@ static void test_empty_row(void **state)
     snug_row_set_error(&row, SNUG_STATUS_FORMAT, "a.png: no \"picture\"");
     snug_text_init(&text, snug_allocator_heap(), 1 << 16);
     snug_row_put_jsonl(&row, &text);
-    assert_string_equal(snug_text_c(&text),
-                        "{\"document\": \"a.png\", \"status\": \"error\", \"error\": {\"code\": \"bad_format\", "
-                        "\"message\": \"a.png: no \\\"picture\\\"\"}, \"fields\": null, \"raw\": null, \"finish\": null, "
-                        "\"model\": null, \"tokens\": null, \"timing_ms\": null, \"rung\": null}\n");
+    assert_string_equal(
+        snug_text_c(&text),
+        "{\"document\": \"a.png\", \"status\": \"error\", \"error\": {\"code\": \"bad_format\", "
+        "\"message\": \"a.png: no \\\"picture\\\"\"}, \"fields\": null, \"raw\": null, \"finish\": "
+        "null, "
+        "\"model\": null, \"tokens\": null, \"timing_ms\": null, \"rung\": null}\n");
     const char *names[] = {"A", "B"};
     snug_text_clear(&text);
     snug_row_put_csv(&row, names, 2, "NOT_FOUND", &text);
@@ -30,13 +32,16 @@ static void test_empty_row(void **state)
     snug_row_free(&row);
 }
 
-static void fill_row(struct snug_row *row, const struct snug_schema *schema, const size_t *asked, size_t count)
+static void fill_row(struct snug_row *row, const struct snug_schema *schema, const size_t *asked,
+                     size_t count)
 {
     static const char raw[] = "SUPPLIER: Acme, \"Big\" Shop\nABN: 56 776 904 579\nGST: NOT_FOUND";
     struct snug_answer answer = {0};
     double confidences[25];
     snug_row_init(row, snug_allocator_heap());
-    assert_int_equal(snug_answer_parse(schema, raw, strlen(raw), snug_allocator_heap(), &answer, NULL), SNUG_STATUS_OK);
+    assert_int_equal(
+        snug_answer_parse(schema, raw, strlen(raw), snug_allocator_heap(), &answer, NULL),
+        SNUG_STATUS_OK);
     for (size_t i = 0; i < 25; i++)
         confidences[i] = (double)NAN;
     confidences[1] = 0.98765;
@@ -50,7 +55,8 @@ static void fill_row(struct snug_row *row, const struct snug_schema *schema, con
     row->rung = "cpu";
     row->tokens = (struct snug_row_tokens){256, 431, 212};
     row->timing = (struct snug_timing){3.14, 210, 150.25, 900.7, 1264};
-    assert_int_equal(snug_row_set_answer(row, schema, asked, count, &answer, confidences, NULL), SNUG_STATUS_OK);
+    assert_int_equal(snug_row_set_answer(row, schema, asked, count, &answer, confidences, NULL),
+                     SNUG_STATUS_OK);
     snug_answer_free(&answer);
 }
 
@@ -64,15 +70,20 @@ static void test_json(void **state)
     fill_row(&row, schema, asked, 3);
     snug_text_init(&text, snug_allocator_heap(), 1 << 16);
     snug_row_put_json(&row, &text);
-    assert_string_equal(
-        snug_text_c(&text),
-        "{\"document\": \"x/a.png\", \"status\": \"ok\", \"error\": null, \"fields\": {\"ABN\": {\"value\": \"56 776 904 "
-        "579\", \"confidence\": 1, \"warnings\": [\"checksum: 56 776 904 579 is no valid ABN\"]}, \"SUPPLIER\": "
-        "{\"value\": \"Acme, \\\"Big\\\" Shop\", \"confidence\": 0.9877, \"warnings\": []}, \"GST\": {\"value\": null, "
-        "\"confidence\": 0.5, \"warnings\": []}}, \"raw\": \"SUPPLIER: Acme, \\\"Big\\\" Shop\\nABN: 56 776 904 579\\nGST: "
-        "NOT_FOUND\", \"finish\": \"stop\", \"model\": \"snug-nano\", \"tokens\": {\"image\": 256, \"prompt\": 431, "
-        "\"output\": 212}, \"timing_ms\": {\"decode_image\": 3.1, \"vision\": 210, \"prefill\": 150.2, \"decode\": 900.7, "
-        "\"total\": 1264}, \"rung\": \"cpu\"}");
+    assert_string_equal(snug_text_c(&text),
+                        "{\"document\": \"x/a.png\", \"status\": \"ok\", \"error\": null, "
+                        "\"fields\": {\"ABN\": {\"value\": \"56 776 904 "
+                        "579\", \"confidence\": 1, \"warnings\": [\"checksum: 56 776 904 579 is no "
+                        "valid ABN\"]}, \"SUPPLIER\": "
+                        "{\"value\": \"Acme, \\\"Big\\\" Shop\", \"confidence\": 0.9877, "
+                        "\"warnings\": []}, \"GST\": {\"value\": null, "
+                        "\"confidence\": 0.5, \"warnings\": []}}, \"raw\": \"SUPPLIER: Acme, "
+                        "\\\"Big\\\" Shop\\nABN: 56 776 904 579\\nGST: "
+                        "NOT_FOUND\", \"finish\": \"stop\", \"model\": \"snug-nano\", \"tokens\": "
+                        "{\"image\": 256, \"prompt\": 431, "
+                        "\"output\": 212}, \"timing_ms\": {\"decode_image\": 3.1, \"vision\": 210, "
+                        "\"prefill\": 150.2, \"decode\": 900.7, "
+                        "\"total\": 1264}, \"rung\": \"cpu\"}");
     row.tokens.output = -1;
     row.timing.decode = (double)NAN;
     snug_text_clear(&text);
@@ -84,7 +95,8 @@ static void test_json(void **state)
     snug_row_put_array_element(&row, false, &text);
     snug_row_put_array_end(false, &text);
     json_t *root = NULL;
-    assert_int_equal(snug_json_parse(text.data, text.length, false, "array", &root, NULL), SNUG_STATUS_OK);
+    assert_int_equal(snug_json_parse(text.data, text.length, false, "array", &root, NULL),
+                     SNUG_STATUS_OK);
     assert_int_equal(json_array_size(root), 2);
     json_decref(root);
     snug_text_clear(&text);
@@ -103,13 +115,17 @@ static void test_rules_of_unasked_fields_are_silent(void **state)
     struct snug_answer answer = {0};
     struct snug_row row;
     const size_t asked[] = {9, 10};
-    assert_int_equal(snug_answer_parse(schema, raw, strlen(raw), snug_allocator_heap(), &answer, NULL), SNUG_STATUS_OK);
+    assert_int_equal(
+        snug_answer_parse(schema, raw, strlen(raw), snug_allocator_heap(), &answer, NULL),
+        SNUG_STATUS_OK);
     snug_row_init(&row, snug_allocator_heap());
-    assert_int_equal(snug_row_set_answer(&row, schema, asked, 2, &answer, NULL, NULL), SNUG_STATUS_OK);
+    assert_int_equal(snug_row_set_answer(&row, schema, asked, 2, &answer, NULL, NULL),
+                     SNUG_STATUS_OK);
     assert_int_equal(row.fields[0].warning_count, 0);
     snug_row_free(&row);
     snug_row_init(&row, snug_allocator_heap());
-    assert_int_equal(snug_row_set_answer(&row, schema, NULL, 0, &answer, NULL, NULL), SNUG_STATUS_OK);
+    assert_int_equal(snug_row_set_answer(&row, schema, NULL, 0, &answer, NULL, NULL),
+                     SNUG_STATUS_OK);
     assert_int_equal(row.field_count, 25);
     assert_int_equal(row.fields[9].warning_count, 2); /* sum and ratio */
     assert_int_equal(row.fields[10].warning_count, 1);
@@ -131,12 +147,13 @@ static void test_csv(void **state)
     snug_text_init(&text, snug_allocator_heap(), 1 << 16);
     snug_row_put_csv_header(names, 4, &text);
     snug_row_put_csv(&row, names, 4, "NOT_FOUND", &text);
-    assert_string_equal(snug_text_c(&text), "image_file,status,SUPPLIER,GST,ABN,TOTAL\n"
-                                            "x/a.png,ok,\"Acme, \"\"Big\"\" Shop\",NOT_FOUND,56 776 904 579,\n");
+    assert_string_equal(snug_text_c(&text),
+                        "image_file,status,SUPPLIER,GST,ABN,TOTAL\n"
+                        "x/a.png,ok,\"Acme, \"\"Big\"\" Shop\",NOT_FOUND,56 776 904 579,\n");
     static const struct {
         const char *text, *cell;
-    } cells[] = {{"a", "a"}, {"", ""}, {"a,b", "\"a,b\""}, {"a\"b", "\"a\"\"b\""}, {"a\nb", "\"a\nb\""},
-                 {" a", "\" a\""}, {"a ", "\"a \""}, {"=1+1", "=1+1"}};
+    } cells[] = {{"a", "a"},           {"", ""},         {"a,b", "\"a,b\""}, {"a\"b", "\"a\"\"b\""},
+                 {"a\nb", "\"a\nb\""}, {" a", "\" a\""}, {"a ", "\"a \""},   {"=1+1", "=1+1"}};
     for (size_t i = 0; i < COUNT(cells); i++) {
         snug_text_clear(&text);
         snug_csv_put_cell(cells[i].text, &text);
@@ -152,7 +169,8 @@ static void test_allocation_failures(void **state)
     (void)state;
     struct snug_schema *schema = business_schema();
     struct snug_answer answer = {0};
-    assert_int_equal(snug_answer_parse(schema, "ABN: 1", 6, snug_allocator_heap(), &answer, NULL), SNUG_STATUS_OK);
+    assert_int_equal(snug_answer_parse(schema, "ABN: 1", 6, snug_allocator_heap(), &answer, NULL),
+                     SNUG_STATUS_OK);
     for (uint64_t fail_at = 1;; fail_at++) {
         struct snug_counting_allocator counting;
         struct snug_row row;

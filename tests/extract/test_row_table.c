@@ -40,13 +40,16 @@ static void test_table(void **state)
         {.name = "SUPPLIER", .value = "Caf\xc3\xa9 \xe6\x9d\xb1\xe4\xba\xac", .confidence = 0.98},
         {.name = "ABN", .value = "12", .confidence = 1, .warnings = warnings, .warning_count = 1},
         {.name = "PAYER_NAME", .confidence = 0.9},
-        {.name = "DESCRIPTIONS", .confidence = (double)NAN,
-         .value = "Notebook | Towels | Room Service | Cable Ties | Coffee Large | Room Service | Yoghurt"},
+        {.name = "DESCRIPTIONS",
+         .confidence = (double)NAN,
+         .value = "Notebook | Towels | Room Service | Cable Ties | Coffee Large | Room Service | "
+                  "Yoghurt"},
         {.name = "GST", .confidence = 0.9},
     };
     struct snug_row row = {.document = "a.png", .fields = fields, .field_count = 5};
     check(&row, "a.png\n"
-                "  SUPPLIER      Caf\xc3\xa9 \xe6\x9d\xb1\xe4\xba\xac                                                    98%\n"
+                "  SUPPLIER      Caf\xc3\xa9 \xe6\x9d\xb1\xe4\xba\xac                              "
+                "                      98%\n"
                 "  ABN           12                                                          100%\n"
                 "                ! checksum: 12 is no valid ABN\n"
                 "  DESCRIPTIONS  Notebook | Towels | Room Service | Cable Ties | Coffee\n"
@@ -71,8 +74,10 @@ static void test_width(void **state)
     name[128] = '\0';
     struct snug_row_field fields[40];
     for (size_t i = 0; i < 40; i++) {
-        fields[i] = (struct snug_row_field){.name = i % 2 ? "SOME_FIELD_NAME" : "A_RATHER_LONG_FIELD_NAME_OF_THIS_SCHEMA",
-                                            .value = i % 3 ? value : NULL, .confidence = (double)i / 40};
+        fields[i] = (struct snug_row_field){
+            .name = i % 2 ? "SOME_FIELD_NAME" : "A_RATHER_LONG_FIELD_NAME_OF_THIS_SCHEMA",
+            .value = i % 3 ? value : NULL,
+            .confidence = (double)i / 40};
     }
     memset(value, 'v', sizeof value - 1);
     value[sizeof value - 1] = '\0';

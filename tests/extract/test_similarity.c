@@ -18,27 +18,41 @@ static void test_anls(void **state)
     static const struct {
         const char *truth, *answer;
         double score;
-    } cases[] = {{"", "", 1}, {"a", "", 0}, {"hello", "hello", 1}, {"hello", "HELLO ", 1}, {"hello", "hello!", 1 - 1.0 / 6},
-                 {"Hello World", "Hello  Wrld", 1 - 1.0 / 11}, {"ab", "ac", 0}, {"abc", "abd", 1 - 1.0 / 3},
-                 {"abcd", "abxy", 0}, {"kitten", "sitting", 1 - 3.0 / 7}, {"caf\xc3\xa9", "CAF\xc3\x89", 1}};
+    } cases[] = {{"", "", 1},
+                 {"a", "", 0},
+                 {"hello", "hello", 1},
+                 {"hello", "HELLO ", 1},
+                 {"hello", "hello!", 1 - 1.0 / 6},
+                 {"Hello World", "Hello  Wrld", 1 - 1.0 / 11},
+                 {"ab", "ac", 0},
+                 {"abc", "abd", 1 - 1.0 / 3},
+                 {"abcd", "abxy", 0},
+                 {"kitten", "sitting", 1 - 3.0 / 7},
+                 {"caf\xc3\xa9", "CAF\xc3\x89", 1}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         double score = -1;
-        assert_int_equal(snug_anls(cases[i].truth, cases[i].answer, snug_allocator_heap(), &score, NULL), SNUG_STATUS_OK);
+        assert_int_equal(
+            snug_anls(cases[i].truth, cases[i].answer, snug_allocator_heap(), &score, NULL),
+            SNUG_STATUS_OK);
         near(score, cases[i].score, cases[i].answer);
-        assert_int_equal(snug_anls(cases[i].answer, cases[i].truth, snug_allocator_heap(), &score, NULL), SNUG_STATUS_OK);
+        assert_int_equal(
+            snug_anls(cases[i].answer, cases[i].truth, snug_allocator_heap(), &score, NULL),
+            SNUG_STATUS_OK);
         near(score, cases[i].score, cases[i].answer);
     }
 }
 
 /* The best of all assignments by trying every one; taken is a set of columns. */
-static double brute_force(const double *weights, size_t rows, size_t columns, size_t row, unsigned taken)
+static double brute_force(const double *weights, size_t rows, size_t columns, size_t row,
+                          unsigned taken)
 {
     if (row == rows)
         return 0;
     double best = rows > columns ? brute_force(weights, rows, columns, row + 1, taken) : 0;
     for (size_t j = 0; j < columns; j++)
         if (!(taken & 1u << j)) {
-            double sum = weights[row * columns + j] + brute_force(weights, rows, columns, row + 1, taken | 1u << j);
+            double sum = weights[row * columns + j] +
+                         brute_force(weights, rows, columns, row + 1, taken | 1u << j);
             best = sum > best ? sum : best;
         }
     return best;
@@ -55,8 +69,9 @@ static void test_matching(void **state)
             seed = seed * 1664525u + 1013904223u;
             weights[i] = (seed >> 28) / 15.0; /* many ties */
         }
-        assert_int_equal(snug_best_match(weights, rows, columns, snug_allocator_heap(), match, &total, NULL),
-                         SNUG_STATUS_OK);
+        assert_int_equal(
+            snug_best_match(weights, rows, columns, snug_allocator_heap(), match, &total, NULL),
+            SNUG_STATUS_OK);
         unsigned taken = 0;
         size_t matched = 0;
         for (size_t i = 0; i < rows; i++) {
@@ -73,13 +88,20 @@ static void test_matching(void **state)
     }
 }
 
-#define TEXT(t) {.kind = SNUG_ANLS_KIND_TEXT, .text = t}
-#define KEYED(k, t) {.kind = SNUG_ANLS_KIND_TEXT, .key = k, .text = t}
+#define TEXT(t)                                                                                    \
+    {                                                                                              \
+        .kind = SNUG_ANLS_KIND_TEXT, .text = t                                                     \
+    }
+#define KEYED(k, t)                                                                                \
+    {                                                                                              \
+        .kind = SNUG_ANLS_KIND_TEXT, .key = k, .text = t                                           \
+    }
 
 static double star(const struct snug_anls_node *truth, const struct snug_anls_node *answer)
 {
     double score = -1;
-    assert_int_equal(snug_anls_star(truth, answer, snug_allocator_heap(), &score, NULL), SNUG_STATUS_OK);
+    assert_int_equal(snug_anls_star(truth, answer, snug_allocator_heap(), &score, NULL),
+                     SNUG_STATUS_OK);
     return score;
 }
 
@@ -93,9 +115,11 @@ static void test_anls_star_golden(void **state)
         {.kind = SNUG_ANLS_KIND_LIST, .key = "b", .items = words, .count = 4}};
     const struct snug_anls_node given[] = {TEXT("a"), TEXT("test"), TEXT("this"), TEXT("be")};
     const struct snug_anls_node answer_items[] = {
-        KEYED("a", "hello!"), {.kind = SNUG_ANLS_KIND_LIST, .key = "b", .items = given, .count = 4}};
+        KEYED("a", "hello!"),
+        {.kind = SNUG_ANLS_KIND_LIST, .key = "b", .items = given, .count = 4}};
     struct snug_anls_node truth = {.kind = SNUG_ANLS_KIND_RECORD, .items = truth_items, .count = 2};
-    struct snug_anls_node answer = {.kind = SNUG_ANLS_KIND_RECORD, .items = answer_items, .count = 2};
+    struct snug_anls_node answer = {
+        .kind = SNUG_ANLS_KIND_RECORD, .items = answer_items, .count = 2};
     near(star(&truth, &answer), (5.0 / 6 + 3) / 5, "golden");
     assert_int_equal((int)(star(&truth, &answer) * 10000 + 0.5), 7667);
 }
@@ -108,7 +132,8 @@ static void test_anls_star_shapes(void **state)
     const struct snug_anls_node four[] = {TEXT("a"), TEXT("b"), TEXT("c"), TEXT("d")};
     struct snug_anls_node ab = {.kind = SNUG_ANLS_KIND_RECORD, .items = a, .count = 2};
     struct snug_anls_node yz = {.kind = SNUG_ANLS_KIND_RECORD, .items = b, .count = 2};
-    struct snug_anls_node nothing = {.kind = SNUG_ANLS_KIND_RECORD}, none = {.kind = SNUG_ANLS_KIND_NONE};
+    struct snug_anls_node nothing = {.kind = SNUG_ANLS_KIND_RECORD},
+                          none = {.kind = SNUG_ANLS_KIND_NONE};
     struct snug_anls_node list4 = {.kind = SNUG_ANLS_KIND_LIST, .items = four, .count = 4};
     struct snug_anls_node list2 = {.kind = SNUG_ANLS_KIND_LIST, .items = four, .count = 2};
     struct snug_anls_node text = TEXT("a");
@@ -123,10 +148,13 @@ static void test_anls_star_shapes(void **state)
     near(star(&list4, &text), 0, "another kind");
     struct snug_anls_node deep[40];
     for (int i = 0; i < 40; i++)
-        deep[i] = (struct snug_anls_node){.kind = i < 39 ? SNUG_ANLS_KIND_LIST : SNUG_ANLS_KIND_NONE,
-                                          .items = &deep[i + 1 < 40 ? i + 1 : 39], .count = i < 39};
+        deep[i] =
+            (struct snug_anls_node){.kind = i < 39 ? SNUG_ANLS_KIND_LIST : SNUG_ANLS_KIND_NONE,
+                                    .items = &deep[i + 1 < 40 ? i + 1 : 39],
+                                    .count = i < 39};
     double score;
-    assert_int_equal(snug_anls_star(&deep[0], &deep[0], snug_allocator_heap(), &score, NULL), SNUG_STATUS_LIMIT);
+    assert_int_equal(snug_anls_star(&deep[0], &deep[0], snug_allocator_heap(), &score, NULL),
+                     SNUG_STATUS_LIMIT);
 }
 
 static void test_allocation_failures(void **state)
@@ -150,8 +178,9 @@ static void test_allocation_failures(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_anls), cmocka_unit_test(test_matching), cmocka_unit_test(test_anls_star_golden),
-        cmocka_unit_test(test_anls_star_shapes), cmocka_unit_test(test_allocation_failures)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_anls), cmocka_unit_test(test_matching),
+                                       cmocka_unit_test(test_anls_star_golden),
+                                       cmocka_unit_test(test_anls_star_shapes),
+                                       cmocka_unit_test(test_allocation_failures)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
