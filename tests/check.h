@@ -13,13 +13,13 @@
 
 #include <cmocka.h>
 
-/* A file of the repository: ROOT/name, into a static buffer. */
+/* A file of the repository: ROOT/name, into one of 64 static buffers. */
 static inline const char *test_path(const char *name)
 {
-    static char path[4][1024];
+    static char path[64][1024];
     static int next;
     const char *root = getenv("SNUG_SOURCE_ROOT");
-    char *out = path[next++ % 4];
+    char *out = path[next++ % 64];
     snprintf(out, sizeof path[0], "%s/%s", root ? root : ".", name);
     return out;
 }
