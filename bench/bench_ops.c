@@ -77,7 +77,8 @@ static double measure_peak(void)
 #if defined(__x86_64__)
 __attribute__((target_clones("avx512f", "avx2", "default")))
 #endif
-static uint64_t read_streams(const uint64_t *data, size_t count)
+static uint64_t
+read_streams(const uint64_t *data, size_t count)
 {
     uint64_t sum[4][8] = {{0}};
     size_t quarter = count / 4;

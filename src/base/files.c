@@ -343,7 +343,8 @@ bool snug_folder_has(const struct snug_folder *folder, const char *name)
     /* On the stack: a refused allocation must not read as "not there". */
     char path[PATH_MAX];
     int length = snprintf(path, sizeof path, "%s/%s", folder->path, name);
-    return length > 0 && (size_t)length < sizeof path && stat(path, &info) == 0 && S_ISREG(info.st_mode);
+    return length > 0 && (size_t)length < sizeof path && stat(path, &info) == 0 &&
+           S_ISREG(info.st_mode);
 }
 
 /* Reads (at most max_bytes) or maps. */

@@ -16,15 +16,17 @@
 
 /* ---- jansson's memory ---- */
 
-/* In front of every block: where it came from, and its neighbours among the blocks of the same parse. */
+/* In front of every block: where it came from, and its neighbours among the blocks of the same
+ * parse. */
 struct hook_header {
     _Alignas(16) const struct snug_allocator *allocator;
     struct hook_header *previous, *next;
 };
 
-/* A parse under way. jansson 2.14 does not survive a refused allocation everywhere (a token's buffer that
- * cannot grow loses characters, and the scan for its closing quote then runs past the end), so a
- * refusal does not come back to it: it jumps out, and all blocks of the parse are released. */
+/* A parse under way. jansson 2.14 does not survive a refused allocation everywhere (a token's
+ * buffer that cannot grow loses characters, and the scan for its closing quote then runs past the
+ * end), so a refusal does not come back to it: it jumps out, and all blocks of the parse are
+ * released. */
 struct parse {
     struct hook_header ring;
     jmp_buf refused;
@@ -106,7 +108,8 @@ static bool nests_too_deep(const char *data, size_t length, int *line)
 }
 
 /* NULL and *refused if memory was refused; NULL alone if the text is at fault. */
-static json_t *load(const char *data, size_t length, size_t flags, json_error_t *trouble, bool *refused)
+static json_t *load(const char *data, size_t length, size_t flags, json_error_t *trouble,
+                    bool *refused)
 {
     struct parse parse;
 

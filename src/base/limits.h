@@ -18,17 +18,17 @@
 #define SNUG_MAX_CONFIG_BYTES (16u << 20)
 #define SNUG_MAX_TOKENIZER_BYTES (256u << 20)
 #define SNUG_MAX_LAYERS 1024
-#define SNUG_MAX_WIDTH (1 << 20)      /* hidden sizes, vocabulary rows up to 2^22 */
+#define SNUG_MAX_WIDTH (1 << 20) /* hidden sizes, vocabulary rows up to 2^22 */
 #define SNUG_MAX_VOCABULARY (1 << 22)
 #define SNUG_MAX_HEAD_DIM 256
-#define SNUG_MAX_CONTEXT (1 << 20)    /* tokens of one sequence */
+#define SNUG_MAX_CONTEXT (1 << 20) /* tokens of one sequence */
 #define SNUG_MAX_TOKEN_BYTES 65536
 
 /* documents */
 #define SNUG_MAX_DOCUMENT_BYTES (512u << 20)
-#define SNUG_MAX_PIXELS 178956970     /* as Pillow's error limit */
+#define SNUG_MAX_PIXELS 178956970 /* as Pillow's error limit */
 #define SNUG_MAX_SIDE 65500
-#define SNUG_MAX_TILES 64             /* of one picture, thumbnail not counted */
+#define SNUG_MAX_TILES 64 /* of one picture, thumbnail not counted */
 
 /* extraction */
 #define SNUG_MAX_SCHEMA_BYTES (1u << 20)

@@ -1,5 +1,5 @@
-/* The command line: one file a command. Only here anything is printed, and only here the program ends.
- * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+/* The command line: one file a command. Only here anything is printed, and only here the program
+ * ends. Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #ifndef SNUG_CLI_CLI_H
 #define SNUG_CLI_CLI_H
 
@@ -18,10 +18,15 @@ int snug_cli_doctor(int argc, char **argv);
 
 /* ---- options: one table a command, from which both the parsing and the help are made ---- */
 
-enum snug_option_kind { SNUG_OPTION_KIND_FLAG, SNUG_OPTION_KIND_TEXT, SNUG_OPTION_KIND_INTEGER, SNUG_OPTION_KIND_NUMBER };
+enum snug_option_kind {
+    SNUG_OPTION_KIND_FLAG,
+    SNUG_OPTION_KIND_TEXT,
+    SNUG_OPTION_KIND_INTEGER,
+    SNUG_OPTION_KIND_NUMBER
+};
 struct snug_option {
-    char letter;            /* 0: none */
-    const char *name;       /* without the dashes; NULL: a heading of the help, in `help` */
+    char letter;      /* 0: none */
+    const char *name; /* without the dashes; NULL: a heading of the help, in `help` */
     enum snug_option_kind kind;
     void *target;           /* bool *, const char **, int64_t *, double * */
     double low, high;       /* of a number, both included */
@@ -29,9 +34,9 @@ struct snug_option {
     const char *help;
 };
 struct snug_usage {
-    const char *synopsis;   /* "snug extract DOCS... [options]" */
-    const char *about;      /* a paragraph, lines of at most 80 columns */
-    const char *examples;   /* at the end of the help */
+    const char *synopsis; /* "snug extract DOCS... [options]" */
+    const char *about;    /* a paragraph, lines of at most 80 columns */
+    const char *examples; /* at the end of the help */
     const struct snug_option *options;
     size_t option_count;
 };
@@ -39,9 +44,11 @@ struct snug_usage {
 /* Options may stand anywhere; "--" ends them. What is left goes to rest[], *rest_count <= argc.
  * Returns -1 to go on, or the exit code: 0 after --help (printed to stdout), 2 after a wrong option
  * (message on stderr, pointing to --help). */
-int snug_cli_parse(int argc, char **argv, const struct snug_usage *usage, const char **rest, int *rest_count);
+int snug_cli_parse(int argc, char **argv, const struct snug_usage *usage, const char **rest,
+                   int *rest_count);
 
-/* "snug: MESSAGE" on stderr, wrapped at the terminal's width; returns the exit code of the status. */
+/* "snug: MESSAGE" on stderr, wrapped at the terminal's width; returns the exit code of the status.
+ */
 int snug_cli_fail(const struct snug_error *error);
 /* The same with exit code `code`. */
 int snug_cli_fail_as(int code, const struct snug_error *error);
@@ -59,7 +66,8 @@ struct snug_progress_bar {
 };
 void snug_progress_start(struct snug_progress_bar *bar, size_t total, bool quiet);
 /* What is being done to which document now; redrawn at most ten times a second. */
-void snug_progress_update(struct snug_progress_bar *bar, const char *document, const char *stage, int64_t tokens);
+void snug_progress_update(struct snug_progress_bar *bar, const char *document, const char *stage,
+                          int64_t tokens);
 void snug_progress_clear(struct snug_progress_bar *bar); /* before printing anything else */
 /* A line above the bar. */
 void snug_progress_note(struct snug_progress_bar *bar, const char *format, ...) SNUG_PRINTF(2, 3);

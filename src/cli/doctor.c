@@ -58,8 +58,9 @@ static void print_machine(void)
 }
 
 /* Feeds a fixed prompt to a model on one backend; the logits of its last row. */
-static enum snug_status probe(const struct snug_model *model, const struct snug_ops *ops, struct snug_pool *pool,
-                              float *out, double *milliseconds, struct snug_error *error)
+static enum snug_status probe(const struct snug_model *model, const struct snug_ops *ops,
+                              struct snug_pool *pool, float *out, double *milliseconds,
+                              struct snug_error *error)
 {
     struct snug_session session;
     struct snug_session_options options = snug_session_options_default();
@@ -87,13 +88,16 @@ static enum snug_status probe(const struct snug_model *model, const struct snug_
 static int compare_backends(const struct snug_model *model, struct snug_pool *pool)
 {
     struct snug_backend backends[8];
-    size_t count = snug_ops_list(backends), bytes = (size_t)model->config.text.vocabulary * sizeof(float);
-    float *expected = snug_alloc(snug_allocator_heap(), bytes), *have = snug_alloc(snug_allocator_heap(), bytes);
+    size_t count = snug_ops_list(backends),
+           bytes = (size_t)model->config.text.vocabulary * sizeof(float);
+    float *expected = snug_alloc(snug_allocator_heap(), bytes),
+          *have = snug_alloc(snug_allocator_heap(), bytes);
     struct snug_error error = {0};
     double reference_ms = 0, ms = 0;
     int problems = 0;
-    enum snug_status status = expected && have ? probe(model, snug_ops_ref(), pool, expected, &reference_ms, &error)
-                                               : snug_error_memory(&error, bytes, "the check");
+    enum snug_status status =
+        expected && have ? probe(model, snug_ops_ref(), pool, expected, &reference_ms, &error)
+                         : snug_error_memory(&error, bytes, "the check");
     if (status) {
         row("check", "PROBLEM: %s", error.message);
         problems++;
@@ -107,7 +111,8 @@ static int compare_backends(const struct snug_model *model, struct snug_pool *po
         status = probe(model, backends[i].ops, pool, have, &ms, &error);
         bool same = !status && !memcmp(have, expected, bytes);
         if (same)
-            row(name, "same bits as ref, %.1f ms%s", ms, backends[i].ops == snug_ops_find(NULL) ? " (in use)" : "");
+            row(name, "same bits as ref, %.1f ms%s", ms,
+                backends[i].ops == snug_ops_find(NULL) ? " (in use)" : "");
         else
             row(name, "PROBLEM: %s", status ? error.message : "other bits than ref");
         problems += !same;
@@ -133,15 +138,17 @@ int snug_cli_doctor(int argc, char **argv)
     struct snug_model *model = NULL;
     struct snug_error error;
     int problems = 0;
-    enum snug_status status = snug_pool_create(snug_cpu_count(), snug_allocator_heap(), &pool, &error);
+    enum snug_status status =
+        snug_pool_create(snug_cpu_count(), snug_allocator_heap(), &pool, &error);
     if (!status)
-        status = snug_model_load(&folder, snug_device_cpu(), pool, snug_allocator_heap(), &model, &error);
+        status = snug_model_load(&folder, snug_device_cpu(), pool, snug_allocator_heap(), &model,
+                                 &error);
     if (status) {
         row("model", "PROBLEM: %s", error.message);
         problems = 1;
     } else {
-        row("model", "%s, %.1f M parameters, loaded in %.1f ms", model->name, (double)model->parameters / 1e6,
-            model->load_ms);
+        row("model", "%s, %.1f M parameters, loaded in %.1f ms", model->name,
+            (double)model->parameters / 1e6, model->load_ms);
         problems = compare_backends(model, pool);
     }
     row("verdict", problems ? "%d problem(s)" : "all well", problems);

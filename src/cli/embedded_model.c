@@ -15,7 +15,7 @@ SYMBOL(schema)
 
 #define FILE_OF(symbol, name)                                                                      \
     {                                                                                              \
-        name, snug_bytes_##symbol, (size_t)(snug_bytes_##symbol##_end - snug_bytes_##symbol) \
+        name, snug_bytes_##symbol, (size_t)(snug_bytes_##symbol##_end - snug_bytes_##symbol)       \
     }
 
 struct snug_folder snug_embedded_model(const struct snug_allocator *allocator)
@@ -32,7 +32,8 @@ struct snug_folder snug_embedded_model(const struct snug_allocator *allocator)
     };
     for (size_t i = 0; i < 7; i++)
         files[i] = all[i];
-    return (struct snug_folder){.path = "snug-nano", .files = files, .file_count = 7, .allocator = allocator};
+    return (struct snug_folder){
+        .path = "snug-nano", .files = files, .file_count = 7, .allocator = allocator};
 }
 
 struct snug_embedded_file snug_embedded_schema(void)

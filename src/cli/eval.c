@@ -21,10 +21,12 @@ static struct {
 static const struct snug_option options[] = {
     {'s', "schema", SNUG_OPTION_KIND_TEXT, &settings.schema, 0, 0, "FILE",
      "the schema the fields were read with; default: business-document"},
-    {0, "json", SNUG_OPTION_KIND_FLAG, &settings.json, 0, 0, NULL, "one JSON object instead of text"},
+    {0, "json", SNUG_OPTION_KIND_FLAG, &settings.json, 0, 0, NULL,
+     "one JSON object instead of text"},
     {0, "resamples", SNUG_OPTION_KIND_INTEGER, &settings.resamples, 0, SNUG_MAX_RESAMPLES, "N",
      "of the bootstrap behind the intervals; default 1000, 0 for no intervals"},
-    {0, "seed", SNUG_OPTION_KIND_INTEGER, &settings.seed, 0, 9007199254740992.0, "N", "of the bootstrap; default 1"},
+    {0, "seed", SNUG_OPTION_KIND_INTEGER, &settings.seed, 0, 9007199254740992.0, "N",
+     "of the bootstrap; default 1"},
     {0, "target-precision", SNUG_OPTION_KIND_NUMBER, &settings.target, 0, 1, "P",
      "which share of the values can be kept at this precision; default 0.99"},
 };
@@ -40,27 +42,33 @@ static const struct snug_usage usage = {
     "  snug extract samples/ -o out.jsonl; snug eval out.jsonl samples/truth.csv\n",
     options, sizeof options / sizeof *options};
 
-typedef enum snug_status parse_fn(const char *data, size_t length, const char *name, const struct snug_schema *schema,
-                                  const struct snug_allocator *allocator, struct snug_documents *out,
-                                  struct snug_error *error);
+typedef enum snug_status parse_fn(const char *data, size_t length, const char *name,
+                                  const struct snug_schema *schema,
+                                  const struct snug_allocator *allocator,
+                                  struct snug_documents *out, struct snug_error *error);
 
-static enum snug_status read_table(const char *path, parse_fn *parse, const struct snug_schema *schema,
-                                   struct snug_documents *out, struct snug_error *error)
+static enum snug_status read_table(const char *path, parse_fn *parse,
+                                   const struct snug_schema *schema, struct snug_documents *out,
+                                   struct snug_error *error)
 {
     struct snug_blob blob = {0};
-    enum snug_status status = snug_file_read(path, MAX_TABLE_BYTES, snug_allocator_heap(), &blob, error);
+    enum snug_status status =
+        snug_file_read(path, MAX_TABLE_BYTES, snug_allocator_heap(), &blob, error);
     if (!status)
-        status = parse((const char *)blob.data, blob.size, path, schema, snug_allocator_heap(), out, error);
+        status = parse((const char *)blob.data, blob.size, path, schema, snug_allocator_heap(), out,
+                       error);
     snug_blob_free(&blob);
     return status;
 }
 
-static int print_evaluation(const struct snug_evaluation *evaluation, const struct snug_documents *truth)
+static int print_evaluation(const struct snug_evaluation *evaluation,
+                            const struct snug_documents *truth)
 {
     struct snug_text text;
     struct snug_error error;
     for (size_t i = 0; i < truth->ignored_count; i++)
-        fprintf(stderr, "snug: column '%s' of the truth is no field of the schema and is ignored\n", truth->ignored[i]);
+        fprintf(stderr, "snug: column '%s' of the truth is no field of the schema and is ignored\n",
+                truth->ignored[i]);
     snug_text_init(&text, snug_allocator_heap(), (size_t)64 << 20);
     if (settings.json)
         snug_evaluation_put_json(evaluation, &text);
@@ -70,7 +78,8 @@ static int print_evaluation(const struct snug_evaluation *evaluation, const stru
         snug_text_putc(&text, '\n');
     }
     enum snug_status status = snug_text_status(&text, &error, "the report");
-    if (!status && (fwrite(snug_text_c(&text), 1, text.length, stdout) != text.length || fflush(stdout)))
+    if (!status &&
+        (fwrite(snug_text_c(&text), 1, text.length, stdout) != text.length || fflush(stdout)))
         status = snug_error_set(&error, SNUG_STATUS_IO, "standard output: %s", strerror(errno));
     snug_text_free(&text);
     return status ? snug_cli_fail(&error) : 0;
@@ -89,16 +98,19 @@ int snug_cli_eval(int argc, char **argv)
     struct snug_schema *schema = NULL;
     struct snug_documents results = {0}, truth = {0};
     struct snug_evaluation evaluation = {0};
-    struct snug_evaluation_options evaluate = {(uint64_t)settings.seed, (int)settings.resamples, settings.target};
+    struct snug_evaluation_options evaluate = {(uint64_t)settings.seed, (int)settings.resamples,
+                                               settings.target};
     struct snug_error error;
-    enum snug_status status = snug_cli_load_schema(settings.schema, snug_allocator_heap(), &schema, &error);
+    enum snug_status status =
+        snug_cli_load_schema(settings.schema, snug_allocator_heap(), &schema, &error);
     code = status ? snug_cli_fail_as(3, &error) : 0;
     if (!status)
         status = read_table(rest[0], snug_predictions_parse, schema, &results, &error);
     if (!status)
         status = read_table(rest[1], snug_truth_parse, schema, &truth, &error);
     if (!status)
-        status = snug_evaluate(schema, &truth, &results, &evaluate, snug_allocator_heap(), &evaluation, &error);
+        status = snug_evaluate(schema, &truth, &results, &evaluate, snug_allocator_heap(),
+                               &evaluation, &error);
     if (!status)
         code = print_evaluation(&evaluation, &truth);
     else if (!code)

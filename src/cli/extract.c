@@ -13,7 +13,8 @@
 
 struct settings {
     const char *model, *schema, *output, *format, *kv, *isa, *system, *chat;
-    int64_t threads, max_new_tokens, min_tiles, max_tiles, max_pixels, vision_batch, prefill_chunk, seed;
+    int64_t threads, max_new_tokens, min_tiles, max_tiles, max_pixels, vision_batch, prefill_chunk,
+        seed;
     double temperature, top_p;
     bool hints, quiet;
 };
@@ -30,34 +31,45 @@ static const struct snug_option options[] = {
      "Hugging Face folder of an InternVL3, either layout; default: the small embedded model"},
     {'s', "schema", TEXT, &settings.schema, 0, 0, "FILE",
      "the fields to read, as JSON; default: business-document (25 fields)"},
-    {0, "hints", FLAG, &settings.hints, 0, 0, NULL, "write the schema's hints behind the field names"},
+    {0, "hints", FLAG, &settings.hints, 0, 0, NULL,
+     "write the schema's hints behind the field names"},
     {0, "system", TEXT, &settings.system, 0, 0, "TEXT",
      "system text of the prompt, 'none' for none; default: the layout's own"},
     {0, "chat", TEXT, &settings.chat, 0, 0, "NAME",
-     "internvl-hf or internvl-orig: prompt form for a folder whose chat template is none that snug knows"},
+     "internvl-hf or internvl-orig: prompt form for a folder whose chat template is none that snug "
+     "knows"},
     {.help = "Output:"},
-    {'o', "output", TEXT, &settings.output, 0, 0, "FILE", "write there instead of to standard output"},
+    {'o', "output", TEXT, &settings.output, 0, 0, "FILE",
+     "write there instead of to standard output"},
     {'f', "format", TEXT, &settings.format, 0, 0, "NAME",
      "jsonl, json, csv or table (for people); default: by the ending of FILE, else jsonl"},
-    {'q', "quiet", FLAG, &settings.quiet, 0, 0, NULL, "no progress and no summary on standard error"},
+    {'q', "quiet", FLAG, &settings.quiet, 0, 0, NULL,
+     "no progress and no summary on standard error"},
     {.help = "Generation (greedy unless a temperature is given):"},
     {0, "max-new-tokens", INTEGER, &settings.max_new_tokens, 1, SNUG_MAX_NEW_TOKENS, "N",
      "tokens of an answer at most; default: as the model's folder says, else 800 + 40 a field"},
     {0, "temperature", NUMBER, &settings.temperature, 0, 100, "T", "above 0: sample"},
-    {0, "top-p", NUMBER, &settings.top_p, 1e-6, 1, "P", "sample from the likeliest tokens that make up P"},
+    {0, "top-p", NUMBER, &settings.top_p, 1e-6, 1, "P",
+     "sample from the likeliest tokens that make up P"},
     {0, "seed", INTEGER, &settings.seed, 0, 9007199254740992.0, "N",
      "the same seed gives the same answer, in whatever order documents are read"},
     {.help = "Pictures:"},
-    {0, "min-tiles", INTEGER, &settings.min_tiles, 1, SNUG_MAX_TILES, "N", "tiles of a picture at least"},
+    {0, "min-tiles", INTEGER, &settings.min_tiles, 1, SNUG_MAX_TILES, "N",
+     "tiles of a picture at least"},
     {0, "max-tiles", INTEGER, &settings.max_tiles, 1, SNUG_MAX_TILES, "N",
      "and at most, without the thumbnail; default: as the model's folder says"},
-    {0, "max-pixels", INTEGER, &settings.max_pixels, 1, SNUG_MAX_PIXELS, "N", "refuse larger pictures"},
+    {0, "max-pixels", INTEGER, &settings.max_pixels, 1, SNUG_MAX_PIXELS, "N",
+     "refuse larger pictures"},
     {.help = "Machine (none of these changes a bit of the answer, --kv apart):"},
-    {'t', "threads", INTEGER, &settings.threads, 1, SNUG_MAX_THREADS, "N", "default: the processors this process may use"},
+    {'t', "threads", INTEGER, &settings.threads, 1, SNUG_MAX_THREADS, "N",
+     "default: the processors this process may use"},
     {0, "kv", TEXT, &settings.kv, 0, 0, "TYPE", "key/value cache in f16 (default) or f32"},
-    {0, "isa", TEXT, &settings.isa, 0, 0, "NAME", "ref, avx2 or avx512; default: the best of this processor"},
-    {0, "prefill-chunk", INTEGER, &settings.prefill_chunk, 1, 65536, "N", "prompt tokens computed together; default 512"},
-    {0, "vision-batch", INTEGER, &settings.vision_batch, 1, 64, "N", "tiles computed together; default 1"},
+    {0, "isa", TEXT, &settings.isa, 0, 0, "NAME",
+     "ref, avx2 or avx512; default: the best of this processor"},
+    {0, "prefill-chunk", INTEGER, &settings.prefill_chunk, 1, 65536, "N",
+     "prompt tokens computed together; default 512"},
+    {0, "vision-batch", INTEGER, &settings.vision_batch, 1, 64, "N",
+     "tiles computed together; default 1"},
 };
 #undef TEXT
 #undef FLAG
@@ -116,7 +128,8 @@ static int check_names(struct snug_reader_options *reader, enum snug_output_form
     reader->kv_dtype = strcmp(settings.kv, "f32") ? SNUG_DTYPE_F16 : SNUG_DTYPE_F32;
     reader->ops = snug_ops_find(settings.isa);
     if (!reader->ops) {
-        fprintf(stderr, "snug extract: --isa %s: unknown, or this processor cannot run it\n", settings.isa);
+        fprintf(stderr, "snug extract: --isa %s: unknown, or this processor cannot run it\n",
+                settings.isa);
         return 2;
     }
     if (settings.chat && !strcmp(settings.chat, "internvl-hf"))
@@ -124,7 +137,8 @@ static int check_names(struct snug_reader_options *reader, enum snug_output_form
     else if (settings.chat && !strcmp(settings.chat, "internvl-orig"))
         reader->chat = SNUG_CHAT_KIND_INTERNVL_ORIG;
     else if (settings.chat) {
-        fprintf(stderr, "snug extract: --chat is internvl-hf or internvl-orig, not '%s'\n", settings.chat);
+        fprintf(stderr, "snug extract: --chat is internvl-hf or internvl-orig, not '%s'\n",
+                settings.chat);
         return 2;
     }
     if (settings.min_tiles && settings.max_tiles && settings.min_tiles > settings.max_tiles) {
@@ -134,7 +148,8 @@ static int check_names(struct snug_reader_options *reader, enum snug_output_form
     return -1;
 }
 
-static enum snug_status open_reader(struct run *run, struct snug_reader_options *o, struct snug_error *error)
+static enum snug_status open_reader(struct run *run, struct snug_reader_options *o,
+                                    struct snug_error *error)
 {
     struct snug_folder folder = {.path = settings.model, .allocator = run->allocator};
     if (!settings.model)
@@ -146,13 +161,15 @@ static enum snug_status open_reader(struct run *run, struct snug_reader_options 
     o->max_pixels = settings.max_pixels;
     o->vision_batch = settings.vision_batch;
     o->prefill_chunk = settings.prefill_chunk;
-    o->sampling = (struct snug_sampling){(float)settings.temperature, (float)settings.top_p, (uint64_t)settings.seed};
+    o->sampling = (struct snug_sampling){(float)settings.temperature, (float)settings.top_p,
+                                         (uint64_t)settings.seed};
     o->hints = settings.hints;
     o->system = settings.system && !strcmp(settings.system, "none") ? "" : settings.system;
     o->progress = on_progress;
     o->progress_context = run;
     if (settings.model && !snug_path_is_directory(settings.model))
-        return snug_error_set(error, SNUG_STATUS_NOT_FOUND, "%s: no such model folder", settings.model);
+        return snug_error_set(error, SNUG_STATUS_NOT_FOUND, "%s: no such model folder",
+                              settings.model);
     return snug_reader_open(&folder, run->schema, o, run->allocator, &run->reader, error);
 }
 
@@ -164,9 +181,11 @@ static void count_row(struct run *run, const struct snug_row *row)
         return;
     }
     if (row->status == SNUG_ROW_STATUS_PARTIAL)
-        snug_progress_note(&run->bar, "snug: %s: the answer %s after %lld tokens; its row is partial", row->document,
-                           !strcmp(row->finish, "loop") ? "repeats itself and was ended" : "reached its limit",
-                           (long long)row->tokens.output);
+        snug_progress_note(
+            &run->bar, "snug: %s: the answer %s after %lld tokens; its row is partial",
+            row->document,
+            !strcmp(row->finish, "loop") ? "repeats itself and was ended" : "reached its limit",
+            (long long)row->tokens.output);
     run->output_tokens += row->tokens.output;
     run->prompt_tokens += row->tokens.prompt;
     run->sums.decode_image += row->timing.decode_image;
@@ -180,17 +199,19 @@ static void print_summary(struct run *run, double elapsed_ms)
 {
     size_t read = run->counts[SNUG_ROW_STATUS_OK] + run->counts[SNUG_ROW_STATUS_PARTIAL];
     const struct snug_model *model = snug_reader_model(run->reader);
-    snug_progress_note(&run->bar, "%zu of %zu documents: %zu ok, %zu partial, %zu failed; %s, loaded in %.0f ms",
-                       read + run->counts[SNUG_ROW_STATUS_ERROR], run->inputs.count,
-                       run->counts[SNUG_ROW_STATUS_OK], run->counts[SNUG_ROW_STATUS_PARTIAL],
-                       run->counts[SNUG_ROW_STATUS_ERROR], model->name, model->load_ms);
+    snug_progress_note(
+        &run->bar, "%zu of %zu documents: %zu ok, %zu partial, %zu failed; %s, loaded in %.0f ms",
+        read + run->counts[SNUG_ROW_STATUS_ERROR], run->inputs.count,
+        run->counts[SNUG_ROW_STATUS_OK], run->counts[SNUG_ROW_STATUS_PARTIAL],
+        run->counts[SNUG_ROW_STATUS_ERROR], model->name, model->load_ms);
     if (!read)
         return;
     double n = (double)read;
-    snug_progress_note(&run->bar,
-                       "%.1f s; a document %.0f ms: picture %.0f, vision %.0f, prompt %.0f, answer %.0f ms",
-                       elapsed_ms / 1000, run->sums.total / n, run->sums.decode_image / n, run->sums.vision / n,
-                       run->sums.prefill / n, run->sums.decode / n);
+    snug_progress_note(
+        &run->bar,
+        "%.1f s; a document %.0f ms: picture %.0f, vision %.0f, prompt %.0f, answer %.0f ms",
+        elapsed_ms / 1000, run->sums.total / n, run->sums.decode_image / n, run->sums.vision / n,
+        run->sums.prefill / n, run->sums.decode / n);
     if (run->sums.prefill > 0 && run->sums.decode > 0)
         snug_progress_note(&run->bar, "prompt %.0f tokens/s, answer %.0f tokens/s",
                            (double)run->prompt_tokens / run->sums.prefill * 1000,
@@ -210,7 +231,8 @@ static int read_documents(struct run *run)
             status = SNUG_STATUS_INTERRUPTED;
             break;
         }
-        status = snug_reader_read(run->reader, run->inputs.items[i].path, run->current, &row, &error);
+        status =
+            snug_reader_read(run->reader, run->inputs.items[i].path, run->current, &row, &error);
         if (status)
             break;
         count_row(run, &row);
@@ -244,7 +266,8 @@ static int open_all(struct run *run, const char **names, int count)
     if (code >= 0)
         return code;
     int threads = settings.threads ? (int)settings.threads : snug_cpu_count();
-    enum snug_status status = snug_inputs_collect(&run->inputs, names, count, run->allocator, &error);
+    enum snug_status status =
+        snug_inputs_collect(&run->inputs, names, count, run->allocator, &error);
     if (status)
         return snug_cli_fail_as(2, &error);
     if (!settings.quiet && run->inputs.ignored)
@@ -260,8 +283,12 @@ static int open_all(struct run *run, const char **names, int count)
     if (!status)
         status = open_reader(run, &reader, &error);
     if (status)
-        return snug_cli_fail_as(snug_status_exit_code(status) == 4 ? 4 : status == SNUG_STATUS_USAGE ? 2 : 3, &error);
-    status = snug_output_open(&run->output, settings.output, format, run->schema, run->allocator, &error);
+        return snug_cli_fail_as(snug_status_exit_code(status) == 4 ? 4
+                                : status == SNUG_STATUS_USAGE      ? 2
+                                                                   : 3,
+                                &error);
+    status = snug_output_open(&run->output, settings.output, format, run->schema, run->allocator,
+                              &error);
     return status ? snug_cli_fail_as(1, &error) : -1;
 }
 

@@ -17,7 +17,8 @@ static bool is_document(const char *name)
     return false;
 }
 
-static enum snug_status add(struct snug_inputs *documents, const char *path, struct snug_error *error)
+static enum snug_status add(struct snug_inputs *documents, const char *path,
+                            struct snug_error *error)
 {
     if (documents->count == documents->capacity) {
         size_t capacity = documents->capacity ? 2 * documents->capacity : 64;
@@ -35,11 +36,12 @@ static enum snug_status add(struct snug_inputs *documents, const char *path, str
     return SNUG_STATUS_OK;
 }
 
-static enum snug_status add_folder(struct snug_inputs *documents, const char *folder, struct snug_error *error)
+static enum snug_status add_folder(struct snug_inputs *documents, const char *folder,
+                                   struct snug_error *error)
 {
     struct snug_directory directory = {0};
-    enum snug_status status = snug_directory_read(folder, SNUG_MAX_DIRECTORY_ENTRIES, documents->allocator,
-                                                  &directory, error);
+    enum snug_status status = snug_directory_read(folder, SNUG_MAX_DIRECTORY_ENTRIES,
+                                                  documents->allocator, &directory, error);
     size_t length = strlen(folder);
     while (length > 1 && folder[length - 1] == '/')
         length--;
@@ -49,23 +51,26 @@ static enum snug_status add_folder(struct snug_inputs *documents, const char *fo
             continue;
         }
         const char *separator = folder[length - 1] == '/' ? "" : "/";
-        char *path = snug_arena_printf(&documents->arena, "%.*s%s%s", (int)length, folder, separator,
-                                       directory.names[i]);
-        status = path ? add(documents, path, error) : snug_error_memory(error, length, "the list of documents");
+        char *path = snug_arena_printf(&documents->arena, "%.*s%s%s", (int)length, folder,
+                                       separator, directory.names[i]);
+        status = path ? add(documents, path, error)
+                      : snug_error_memory(error, length, "the list of documents");
     }
     snug_directory_free(&directory);
     return status;
 }
 
-enum snug_status snug_inputs_collect(struct snug_inputs *documents, const char *const *names, int count,
-                                        const struct snug_allocator *allocator, struct snug_error *error)
+enum snug_status snug_inputs_collect(struct snug_inputs *documents, const char *const *names,
+                                     int count, const struct snug_allocator *allocator,
+                                     struct snug_error *error)
 {
     *documents = (struct snug_inputs){.allocator = allocator};
     snug_arena_init(&documents->arena, allocator);
     enum snug_status status = SNUG_STATUS_OK;
     for (int i = 0; i < count && !status; i++)
-        status = *names[i] && snug_path_is_directory(names[i]) ? add_folder(documents, names[i], error)
-                                                               : add(documents, names[i], error);
+        status = *names[i] && snug_path_is_directory(names[i])
+                     ? add_folder(documents, names[i], error)
+                     : add(documents, names[i], error);
     return status;
 }
 

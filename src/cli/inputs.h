@@ -17,13 +17,14 @@ struct snug_inputs {
     const struct snug_allocator *allocator;
 };
 
-/* A folder means its regular files, not its subfolders, whose ending is jpg, jpeg, png, webp, bmp, ppm, pgm,
- * pbm, pnm, tif, tiff or pdf in any case. A file named explicitly is always taken, even if it is not there (its
- * row will say so). Errors: IO for a folder that cannot be read, LIMIT, MEMORY. */
+/* A folder means its regular files, not its subfolders, whose ending is jpg, jpeg, png, webp, bmp,
+ * ppm, pgm, pbm, pnm, tif, tiff or pdf in any case. A file named explicitly is always taken, even
+ * if it is not there (its row will say so). Errors: IO for a folder that cannot be read, LIMIT,
+ * MEMORY. */
 SNUG_CHECK_RESULT enum snug_status snug_inputs_collect(struct snug_inputs *documents,
-                                                          const char *const *names, int count,
-                                                          const struct snug_allocator *allocator,
-                                                          struct snug_error *error);
+                                                       const char *const *names, int count,
+                                                       const struct snug_allocator *allocator,
+                                                       struct snug_error *error);
 void snug_inputs_free(struct snug_inputs *documents); /* zeroed allowed */
 
 #endif

@@ -13,7 +13,8 @@ static struct {
 } settings;
 
 static const struct snug_option options[] = {
-    {0, "tensors", SNUG_OPTION_KIND_FLAG, &settings.tensors, 0, 0, NULL, "list every tensor: type, shape, file"},
+    {0, "tensors", SNUG_OPTION_KIND_FLAG, &settings.tensors, 0, 0, NULL,
+     "list every tensor: type, shape, file"},
 };
 static const struct snug_usage usage = {
     "snug inspect [DIR] [options]",
@@ -55,17 +56,19 @@ static void print_config(const struct snug_model_config *c)
     const struct snug_vision_config *v = &c->vision;
     row("architecture", "%s (%s layout)", c->architecture,
         c->layout == SNUG_LAYOUT_KIND_HF ? "Hugging Face" : "original");
-    row("vision", "%lld layers of %lld, %lld heads of %lld, %s%s", (long long)v->layers, (long long)v->hidden,
-        (long long)v->heads, (long long)v->head_dim, v->rms_norm ? "RMSNorm" : "LayerNorm",
-        v->qk_norm ? ", q/k norm" : "");
-    row("text", "%lld layers of %lld, %lld heads of %lld over %lld, MLP %lld, %lld token rows", (long long)t->layers,
-        (long long)t->hidden, (long long)t->heads, (long long)t->head_dim, (long long)t->kv_heads,
-        (long long)t->intermediate, (long long)t->vocabulary);
+    row("vision", "%lld layers of %lld, %lld heads of %lld, %s%s", (long long)v->layers,
+        (long long)v->hidden, (long long)v->heads, (long long)v->head_dim,
+        v->rms_norm ? "RMSNorm" : "LayerNorm", v->qk_norm ? ", q/k norm" : "");
+    row("text", "%lld layers of %lld, %lld heads of %lld over %lld, MLP %lld, %lld token rows",
+        (long long)t->layers, (long long)t->hidden, (long long)t->heads, (long long)t->head_dim,
+        (long long)t->kv_heads, (long long)t->intermediate, (long long)t->vocabulary);
     row("positions", "%lld trained, theta %g%s", (long long)t->rope.max_position, t->rope.theta,
         t->rope.dynamic ? ", dynamic scaling beyond" : "");
-    row("pictures", "tiles of %lld x %lld, %lld to %lld%s, %lld tokens a tile", (long long)c->tiles.tile_side,
-        (long long)c->tiles.tile_side, (long long)c->tiles.min_tiles, (long long)c->tiles.max_tiles,
-        c->tiles.thumbnail && c->tiles.max_tiles > 1 ? " and a thumbnail" : "", (long long)c->tokens_per_tile);
+    row("pictures", "tiles of %lld x %lld, %lld to %lld%s, %lld tokens a tile",
+        (long long)c->tiles.tile_side, (long long)c->tiles.tile_side, (long long)c->tiles.min_tiles,
+        (long long)c->tiles.max_tiles,
+        c->tiles.thumbnail && c->tiles.max_tiles > 1 ? " and a thumbnail" : "",
+        (long long)c->tokens_per_tile);
     char bytes[24];
     uint64_t kv = 2u * 2u * (uint64_t)(t->layers * t->kv_heads * t->head_dim);
     row("key/value cache", "%s a token in f16", snug_format_bytes(kv, bytes));
@@ -85,8 +88,9 @@ static void inspect_weights(struct inspection *i)
     int64_t by_type[SNUG_DTYPE_COUNT] = {0};
     for (size_t n = 0; n < snug_safetensors_count(i->checkpoint); n++)
         by_type[snug_safetensors_at(i->checkpoint, n)->dtype]++;
-    row("weights", "%zu tensors, %.3f G parameters, %s in memory", snug_safetensors_count(i->checkpoint),
-        (double)i->model.parameters / 1e9, snug_format_bytes(i->model.weights_bytes, bytes));
+    row("weights", "%zu tensors, %.3f G parameters, %s in memory",
+        snug_safetensors_count(i->checkpoint), (double)i->model.parameters / 1e9,
+        snug_format_bytes(i->model.weights_bytes, bytes));
     for (int d = 0; d < SNUG_DTYPE_COUNT; d++)
         if (by_type[d])
             row("", "%lld of type %s", (long long)by_type[d], snug_dtype_name((enum snug_dtype)d));
@@ -98,7 +102,8 @@ static void inspect_words(struct inspection *i)
     struct snug_tokenizer *tokenizer = NULL;
     struct snug_chat_format chat;
     bool original = i->model.config.layout == SNUG_LAYOUT_KIND_ORIGINAL;
-    enum snug_status status = snug_tokenizer_load(&i->folder, snug_allocator_heap(), &tokenizer, &error);
+    enum snug_status status =
+        snug_tokenizer_load(&i->folder, snug_allocator_heap(), &tokenizer, &error);
     if (status)
         problem(i, "tokeniser", error.message);
     else {
@@ -112,8 +117,9 @@ static void inspect_words(struct inspection *i)
     else if (chat.kind == SNUG_CHAT_KIND_UNKNOWN)
         problem(i, "prompt", chat.reason);
     else
-        row("prompt", "%s", chat.kind == SNUG_CHAT_KIND_INTERNVL_ORIG ? "InternVL, original conversation form"
-                                                                      : "InternVL, Hugging Face template");
+        row("prompt", "%s",
+            chat.kind == SNUG_CHAT_KIND_INTERNVL_ORIG ? "InternVL, original conversation form"
+                                                      : "InternVL, Hugging Face template");
     snug_tokenizer_free(tokenizer);
 }
 
@@ -122,8 +128,9 @@ static void list_tensors(const struct inspection *i)
     for (size_t n = 0; i->checkpoint && n < snug_safetensors_count(i->checkpoint); n++) {
         const struct snug_tensor_view *view = snug_safetensors_at(i->checkpoint, n);
         char shape[128];
-        printf("%-5s %-18s %s  (%s)\n", snug_dtype_name(view->dtype), snug_shape_format(&view->shape, shape),
-               view->name, snug_safetensors_shard_name(i->checkpoint, view->shard));
+        printf("%-5s %-18s %s  (%s)\n", snug_dtype_name(view->dtype),
+               snug_shape_format(&view->shape, shape), view->name,
+               snug_safetensors_shard_name(i->checkpoint, view->shard));
     }
 }
 
@@ -160,8 +167,8 @@ int snug_cli_inspect(int argc, char **argv)
         if (settings.tensors)
             list_tensors(&i);
     }
-    row("verdict", i.problems ? "%d problem%s: snug cannot use this folder as it is" : "usable", i.problems,
-        i.problems == 1 ? "" : "s");
+    row("verdict", i.problems ? "%d problem%s: snug cannot use this folder as it is" : "usable",
+        i.problems, i.problems == 1 ? "" : "s");
     snug_model_weights_free(&i.model);
     snug_safetensors_close(i.checkpoint);
     return i.problems ? 3 : 0;

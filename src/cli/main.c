@@ -24,12 +24,13 @@ static void print_usage(FILE *stream)
                     "Usage: snug COMMAND [options]\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(stream, "  %-9s %s\n", commands[i].name, commands[i].help);
-    fprintf(stream, "\n'snug COMMAND --help' tells more; 'snug --version' the version.\n\n"
-                    "Examples:\n"
-                    "  snug extract samples/                    fields of every picture, JSON lines\n"
-                    "  snug extract invoice.png --format table  for people\n"
-                    "  snug extract scans/ -m InternVL3-8B -o out.jsonl\n"
-                    "  snug eval out.jsonl samples/truth.csv\n");
+    fprintf(stream,
+            "\n'snug COMMAND --help' tells more; 'snug --version' the version.\n\n"
+            "Examples:\n"
+            "  snug extract samples/                    fields of every picture, JSON lines\n"
+            "  snug extract invoice.png --format table  for people\n"
+            "  snug extract scans/ -m InternVL3-8B -o out.jsonl\n"
+            "  snug eval out.jsonl samples/truth.csv\n");
 }
 
 int main(int argc, char **argv)

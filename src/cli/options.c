@@ -41,8 +41,8 @@ static void print_help(const struct snug_usage *usage)
         }
         if (option->letter)
             snprintf(letter, sizeof letter, "-%c, ", option->letter);
-        snprintf(left, sizeof left, "  %s--%s%s%s", letter, option->name, option->value_name ? " " : "",
-                 option->value_name ? option->value_name : "");
+        snprintf(left, sizeof left, "  %s--%s%s%s", letter, option->name,
+                 option->value_name ? " " : "", option->value_name ? option->value_name : "");
         if ((int)strlen(left) >= HELP_COLUMN)
             printf("%s\n%*s", left, HELP_COLUMN, "");
         else
@@ -62,13 +62,14 @@ static int wrong(const char *command, const char *format, const char *a, const c
     return 2;
 }
 
-static const struct snug_option *find_option(const struct snug_usage *usage, const char *name, size_t length,
-                                             char letter)
+static const struct snug_option *find_option(const struct snug_usage *usage, const char *name,
+                                             size_t length, char letter)
 {
     for (size_t i = 0; i < usage->option_count; i++) {
         const struct snug_option *option = &usage->options[i];
-        if (option->name && (letter ? option->letter == letter
-                                    : strlen(option->name) == length && !strncmp(option->name, name, length)))
+        if (option->name &&
+            (letter ? option->letter == letter
+                    : strlen(option->name) == length && !strncmp(option->name, name, length)))
             return option;
     }
     return NULL;
@@ -81,7 +82,8 @@ static bool set_number(const struct snug_option *option, const char *text)
     errno = 0;
     if (option->kind == SNUG_OPTION_KIND_NUMBER) {
         double value = strtod(text, &end);
-        if (end == text || *end || errno || !isfinite(value) || value < option->low || value > option->high)
+        if (end == text || *end || errno || !isfinite(value) || value < option->low ||
+            value > option->high)
             return false;
         *(double *)option->target = value;
         return true;
@@ -106,13 +108,15 @@ static int set_option(const char *command, const struct snug_option *option, con
     default:
         if (set_number(option, value))
             return -1;
-        snprintf(range, sizeof range, "--%s takes a %snumber from %.15g to %.15g, not ", option->name,
-                 option->kind == SNUG_OPTION_KIND_INTEGER ? "whole " : "", option->low, option->high);
+        snprintf(range, sizeof range, "--%s takes a %snumber from %.15g to %.15g, not ",
+                 option->name, option->kind == SNUG_OPTION_KIND_INTEGER ? "whole " : "",
+                 option->low, option->high);
         return wrong(command, "%s'%s'", range, value);
     }
 }
 
-int snug_cli_parse(int argc, char **argv, const struct snug_usage *usage, const char **rest, int *rest_count)
+int snug_cli_parse(int argc, char **argv, const struct snug_usage *usage, const char **rest,
+                   int *rest_count)
 {
     bool options_end = false;
     *rest_count = 0;
@@ -142,7 +146,8 @@ int snug_cli_parse(int argc, char **argv, const struct snug_usage *usage, const 
             return wrong(argv[0], "option '--%s' takes no value%s", option->name, "");
         if (option->kind != SNUG_OPTION_KIND_FLAG && !value) {
             if (i + 1 == argc)
-                return wrong(argv[0], "option '--%s' needs a value: %s", option->name, option->value_name);
+                return wrong(argv[0], "option '--%s' needs a value: %s", option->name,
+                             option->value_name);
             value = argv[++i];
         }
         int code = set_option(argv[0], option, value);

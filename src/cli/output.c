@@ -34,17 +34,19 @@ static enum snug_status flush(struct snug_output *output, struct snug_error *err
 {
     enum snug_status status = snug_text_status(&output->text, error, "a row");
     if (!status && output->writer)
-        status = snug_file_writer_write(output->writer, snug_text_c(&output->text), output->text.length, error);
-    else if (!status && (fwrite(snug_text_c(&output->text), 1, output->text.length, stdout) != output->text.length ||
+        status = snug_file_writer_write(output->writer, snug_text_c(&output->text),
+                                        output->text.length, error);
+    else if (!status && (fwrite(snug_text_c(&output->text), 1, output->text.length, stdout) !=
+                             output->text.length ||
                          fflush(stdout)))
         status = snug_error_set(error, SNUG_STATUS_IO, "standard output: %s", strerror(errno));
     snug_text_clear(&output->text);
     return status;
 }
 
-enum snug_status snug_output_open(struct snug_output *output, const char *path, enum snug_output_format format,
-                                  const struct snug_schema *schema, const struct snug_allocator *allocator,
-                                  struct snug_error *error)
+enum snug_status snug_output_open(struct snug_output *output, const char *path,
+                                  enum snug_output_format format, const struct snug_schema *schema,
+                                  const struct snug_allocator *allocator, struct snug_error *error)
 {
     *output = (struct snug_output){.format = format, .schema = schema, .allocator = allocator};
     snug_text_init(&output->text, allocator, (size_t)64 << 20);
@@ -63,7 +65,8 @@ enum snug_status snug_output_open(struct snug_output *output, const char *path, 
     return flush(output, error);
 }
 
-enum snug_status snug_output_row(struct snug_output *output, const struct snug_row *row, struct snug_error *error)
+enum snug_status snug_output_row(struct snug_output *output, const struct snug_row *row,
+                                 struct snug_error *error)
 {
     switch (output->format) {
     case SNUG_OUTPUT_FORMAT_JSONL:
@@ -73,7 +76,8 @@ enum snug_status snug_output_row(struct snug_output *output, const struct snug_r
         snug_row_put_array_element(row, output->rows == 0, &output->text);
         break;
     case SNUG_OUTPUT_FORMAT_CSV:
-        snug_row_put_csv(row, output->names, output->schema->field_count, output->schema->absent, &output->text);
+        snug_row_put_csv(row, output->names, output->schema->field_count, output->schema->absent,
+                         &output->text);
         break;
     case SNUG_OUTPUT_FORMAT_TABLE:
         snug_row_put_table(row, &output->text);

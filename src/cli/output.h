@@ -13,7 +13,8 @@ enum snug_output_format {
     SNUG_OUTPUT_FORMAT_TABLE
 };
 bool snug_output_format_parse(const char *name, enum snug_output_format *out);
-/* The format a file's ending asks for: "json" of out.json; "jsonl" if there is none or it is unknown. */
+/* The format a file's ending asks for: "json" of out.json; "jsonl" if there is none or it is
+ * unknown. */
 const char *snug_output_ending(const char *path);
 
 struct snug_output {
@@ -33,10 +34,12 @@ SNUG_CHECK_RESULT enum snug_status snug_output_open(struct snug_output *output, 
                                                     const struct snug_schema *schema,
                                                     const struct snug_allocator *allocator,
                                                     struct snug_error *error);
-SNUG_CHECK_RESULT enum snug_status snug_output_row(struct snug_output *output, const struct snug_row *row,
-                                                   struct snug_error *error);
+SNUG_CHECK_RESULT enum snug_status
+snug_output_row(struct snug_output *output, const struct snug_row *row, struct snug_error *error);
 /* Ends the document (JSON's bracket) and makes the file appear. */
-SNUG_CHECK_RESULT enum snug_status snug_output_finish(struct snug_output *output, struct snug_error *error);
-void snug_output_close(struct snug_output *output); /* zeroed allowed; an unfinished file is removed */
+SNUG_CHECK_RESULT enum snug_status snug_output_finish(struct snug_output *output,
+                                                      struct snug_error *error);
+void snug_output_close(
+    struct snug_output *output); /* zeroed allowed; an unfinished file is removed */
 
 #endif

@@ -9,7 +9,8 @@ enum snug_status snug_cli_load_schema(const char *path, const struct snug_alloca
 {
     struct snug_embedded_file embedded = snug_embedded_schema();
     if (!path)
-        return snug_schema_parse((const char *)embedded.data, embedded.size, embedded.name, allocator, out, error);
+        return snug_schema_parse((const char *)embedded.data, embedded.size, embedded.name,
+                                 allocator, out, error);
     struct snug_blob blob = {0};
     enum snug_status status = snug_file_read(path, SNUG_MAX_SCHEMA_BYTES, allocator, &blob, error);
     if (!status)

@@ -6,7 +6,9 @@
 #include "extract/schema.h"
 
 /* path NULL: schemas/business-document.json as linked in. Errors: those of reading and parsing. */
-SNUG_CHECK_RESULT enum snug_status snug_cli_load_schema(const char *path, const struct snug_allocator *allocator,
-                                                        struct snug_schema **out, struct snug_error *error);
+SNUG_CHECK_RESULT enum snug_status snug_cli_load_schema(const char *path,
+                                                        const struct snug_allocator *allocator,
+                                                        struct snug_schema **out,
+                                                        struct snug_error *error);
 
 #endif

@@ -65,7 +65,9 @@ int snug_cli_fail(const struct snug_error *error)
 
 void snug_progress_start(struct snug_progress_bar *bar, size_t total, bool quiet)
 {
-    *bar = (struct snug_progress_bar){.terminal = isatty(STDERR_FILENO) != 0, .quiet = quiet, .total = total,
+    *bar = (struct snug_progress_bar){.terminal = isatty(STDERR_FILENO) != 0,
+                                      .quiet = quiet,
+                                      .total = total,
                                       .start_ms = snug_clock_ms()};
 }
 
@@ -97,7 +99,8 @@ static const char *fit_end(const char *text, int columns)
     return at;
 }
 
-void snug_progress_update(struct snug_progress_bar *bar, const char *document, const char *stage, int64_t tokens)
+void snug_progress_update(struct snug_progress_bar *bar, const char *document, const char *stage,
+                          int64_t tokens)
 {
     double now = snug_clock_ms();
     if (bar->quiet || !bar->terminal || (bar->shown && now - bar->drawn_ms < 100))

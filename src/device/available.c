@@ -26,7 +26,8 @@ static bool read_small(const char *path, char *out, size_t size)
 static bool number_after(const char *text, const char *key, uint64_t unit, uint64_t *out)
 {
     const char *at = strstr(text, key);
-    return at && sscanf(at + strlen(key), "%" SCNu64, out) == 1 && !__builtin_mul_overflow(*out, unit, out);
+    return at && sscanf(at + strlen(key), "%" SCNu64, out) == 1 &&
+           !__builtin_mul_overflow(*out, unit, out);
 }
 
 /* Limit minus use of a cgroup, page cache that can go not counted as use. */
@@ -49,13 +50,14 @@ uint64_t snug_memory_available(void)
 {
     char text[8192];
     uint64_t available = UINT64_MAX;
-    if (read_small("/proc/meminfo", text, sizeof text) && !number_after(text, "MemAvailable:", 1024, &available))
+    if (read_small("/proc/meminfo", text, sizeof text) &&
+        !number_after(text, "MemAvailable:", 1024, &available))
         available = UINT64_MAX;
     uint64_t v2 = cgroup_left("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current",
                               "/sys/fs/cgroup/memory.stat", "inactive_file ");
     uint64_t v1 = cgroup_left("/sys/fs/cgroup/memory/memory.limit_in_bytes",
-                              "/sys/fs/cgroup/memory/memory.usage_in_bytes", "/sys/fs/cgroup/memory/memory.stat",
-                              "total_inactive_file ");
+                              "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+                              "/sys/fs/cgroup/memory/memory.stat", "total_inactive_file ");
     available = v2 < available ? v2 : available;
     return v1 < available ? v1 : available;
 }

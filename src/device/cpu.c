@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static enum snug_status cpu_take(const struct snug_device *device, size_t bytes, struct snug_region *region,
-                                 struct snug_error *error)
+static enum snug_status cpu_take(const struct snug_device *device, size_t bytes,
+                                 struct snug_region *region, struct snug_error *error)
 {
     (void)device;
     size_t size = bytes ? bytes : 1;

@@ -16,21 +16,22 @@ struct snug_region {
 /* How a device hands out memory; sim and cuda will fill the same table. */
 struct snug_device {
     const char *name;
-    enum snug_status (*take)(const struct snug_device *device, size_t bytes, struct snug_region *region,
-                             struct snug_error *error);
+    enum snug_status (*take)(const struct snug_device *device, size_t bytes,
+                             struct snug_region *region, struct snug_error *error);
     void (*give)(const struct snug_device *device, struct snug_region *region);
     void *context;
 };
 
 /* Host memory, anonymous mapping, zeroed, transparent huge pages asked for. take: MEMORY when
- * the system refuses; nothing is left behind. give leaves a zeroed region; giving none is allowed. */
+ * the system refuses; nothing is left behind. give leaves a zeroed region; giving none is allowed.
+ */
 const struct snug_device *snug_device_cpu(void);
 /* As cpu, but take is refused when the counting allocator's turn has come (allocation-failure
  * sweeps): the request is counted there. `counting` must outlive the device. */
 void snug_device_counted(struct snug_device *device, struct snug_counting_allocator *counting);
 
-/* Bytes of memory a process may still take: the kernel's estimate (MemAvailable), lowered to what the cgroup
- * leaves. UINT64_MAX if neither can be read. */
+/* Bytes of memory a process may still take: the kernel's estimate (MemAvailable), lowered to what
+ * the cgroup leaves. UINT64_MAX if neither can be read. */
 uint64_t snug_memory_available(void);
 
 #endif

@@ -25,16 +25,21 @@ struct snug_reader {
 
 struct snug_reader_options snug_reader_options_default(void)
 {
-    return (struct snug_reader_options){.kv_dtype = SNUG_DTYPE_F16, .sampling = {.temperature = 0, .top_p = 1}};
+    return (struct snug_reader_options){.kv_dtype = SNUG_DTYPE_F16,
+                                        .sampling = {.temperature = 0, .top_p = 1}};
 }
 
 const char *snug_stage_text(enum snug_stage stage)
 {
-    static const char *const names[] = {"decoding the picture", "looking", "reading the prompt", "writing"};
+    static const char *const names[] = {"decoding the picture", "looking", "reading the prompt",
+                                        "writing"};
     return names[stage];
 }
 
-const struct snug_model *snug_reader_model(const struct snug_reader *reader) { return reader->model; }
+const struct snug_model *snug_reader_model(const struct snug_reader *reader)
+{
+    return reader->model;
+}
 
 /* ---- opening ---- */
 
@@ -49,8 +54,9 @@ static enum snug_status set_tiles(struct snug_reader *reader, struct snug_error 
     if (o->max_tiles && !o->min_tiles && reader->tiles.min_tiles > o->max_tiles)
         reader->tiles.min_tiles = o->max_tiles;
     if (reader->tiles.min_tiles > reader->tiles.max_tiles)
-        return snug_error_set(error, SNUG_STATUS_USAGE, "--min-tiles %lld is above --max-tiles %lld",
-                              (long long)reader->tiles.min_tiles, (long long)reader->tiles.max_tiles);
+        return snug_error_set(
+            error, SNUG_STATUS_USAGE, "--min-tiles %lld is above --max-tiles %lld",
+            (long long)reader->tiles.min_tiles, (long long)reader->tiles.max_tiles);
     return SNUG_STATUS_OK;
 }
 
@@ -58,17 +64,21 @@ static enum snug_status set_tokens(struct snug_reader *reader, struct snug_error
 {
     const struct snug_model_config *config = &reader->model->config;
     struct snug_tokenizer *t = reader->tokenizer;
-    reader->image_tokens = (struct snug_image_tokens){
-        .begin = snug_tokenizer_added_id(t, "<img>"), .context = snug_tokenizer_added_id(t, "<IMG_CONTEXT>"),
-        .end = snug_tokenizer_added_id(t, "</img>"), .per_tile = config->tokens_per_tile};
+    reader->image_tokens =
+        (struct snug_image_tokens){.begin = snug_tokenizer_added_id(t, "<img>"),
+                                   .context = snug_tokenizer_added_id(t, "<IMG_CONTEXT>"),
+                                   .end = snug_tokenizer_added_id(t, "</img>"),
+                                   .per_tile = config->tokens_per_tile};
     int32_t context = reader->image_tokens.context;
     if (reader->image_tokens.begin < 0 || context < 0 || reader->image_tokens.end < 0)
-        return snug_error_set(error, SNUG_STATUS_MODEL, "%s: the tokeniser has no <img>, <IMG_CONTEXT> and </img>",
+        return snug_error_set(error, SNUG_STATUS_MODEL,
+                              "%s: the tokeniser has no <img>, <IMG_CONTEXT> and </img>",
                               reader->model->name);
     if (config->image_token_id >= 0 && config->image_token_id != context)
-        return snug_error_set(error, SNUG_STATUS_MODEL,
-                              "%s: image_token_id is %lld in config.json, but <IMG_CONTEXT> is %d in the tokeniser",
-                              reader->model->name, (long long)config->image_token_id, (int)context);
+        return snug_error_set(
+            error, SNUG_STATUS_MODEL,
+            "%s: image_token_id is %lld in config.json, but <IMG_CONTEXT> is %d in the tokeniser",
+            reader->model->name, (long long)config->image_token_id, (int)context);
     memcpy(reader->stop_ids, config->stop_ids, sizeof config->stop_ids);
     reader->stop_id_count = config->stop_id_count;
     int32_t turn_end = snug_tokenizer_added_id(t, "<|im_end|>");
@@ -98,33 +108,38 @@ static void init_session(struct snug_reader *reader)
 static enum snug_status open_parts(struct snug_reader *reader, const struct snug_folder *folder,
                                    struct snug_error *error)
 {
-    const struct snug_device *device = reader->options.device ? reader->options.device : snug_device_cpu();
-    enum snug_status status = snug_model_load(folder, device, reader->options.pool, reader->allocator,
-                                              &reader->model, error);
+    const struct snug_device *device =
+        reader->options.device ? reader->options.device : snug_device_cpu();
+    enum snug_status status = snug_model_load(folder, device, reader->options.pool,
+                                              reader->allocator, &reader->model, error);
     if (!status)
         status = snug_tokenizer_load(folder, reader->allocator, &reader->tokenizer, error);
     if (!status)
         status = snug_chat_load(folder, reader->model->config.layout == SNUG_LAYOUT_KIND_ORIGINAL,
                                 reader->allocator, &reader->chat, error);
     if (!status && reader->options.chat != SNUG_CHAT_KIND_UNKNOWN)
-        reader->chat = (struct snug_chat_format){.kind = reader->options.chat, .image_placeholder = "<IMG_CONTEXT>"};
+        reader->chat = (struct snug_chat_format){.kind = reader->options.chat,
+                                                 .image_placeholder = "<IMG_CONTEXT>"};
     if (!status && reader->chat.kind == SNUG_CHAT_KIND_UNKNOWN)
-        status = snug_error_set(error, SNUG_STATUS_UNSUPPORTED,
-                                "%s: no prompt can be built: %s; if the model was trained on one of InternVL's "
-                                "prompts, choose it with --chat internvl-hf or --chat internvl-orig",
-                                folder->path, reader->chat.reason);
+        status = snug_error_set(
+            error, SNUG_STATUS_UNSUPPORTED,
+            "%s: no prompt can be built: %s; if the model was trained on one of InternVL's "
+            "prompts, choose it with --chat internvl-hf or --chat internvl-orig",
+            folder->path, reader->chat.reason);
     if (!status)
         status = set_tiles(reader, error);
     if (!status)
         status = set_tokens(reader, error);
     if (!status)
-        status = snug_prompt_write(reader->schema, NULL, 0, reader->options.hints, &reader->prompt, error);
+        status = snug_prompt_write(reader->schema, NULL, 0, reader->options.hints, &reader->prompt,
+                                   error);
     if (!status)
         init_session(reader);
     return status;
 }
 
-enum snug_status snug_reader_open(const struct snug_folder *folder, const struct snug_schema *schema,
+enum snug_status snug_reader_open(const struct snug_folder *folder,
+                                  const struct snug_schema *schema,
                                   const struct snug_reader_options *options,
                                   const struct snug_allocator *allocator, struct snug_reader **out,
                                   struct snug_error *error)
@@ -160,7 +175,8 @@ void snug_reader_close(struct snug_reader *reader)
 
 static bool goes_on(const struct snug_reader *reader, enum snug_stage stage, int64_t tokens)
 {
-    return !reader->options.progress || reader->options.progress(reader->options.progress_context, stage, tokens);
+    return !reader->options.progress ||
+           reader->options.progress(reader->options.progress_context, stage, tokens);
 }
 
 static enum snug_status interrupted(struct snug_error *error)
@@ -169,19 +185,20 @@ static enum snug_status interrupted(struct snug_error *error)
 }
 
 /* The picture as normalised tiles; the picture itself is released before the model runs. */
-static enum snug_status make_tiles(struct snug_reader *reader, const unsigned char *data, size_t size,
-                                   const char *name, int64_t *tiles, float **pixels, struct snug_reading *out,
-                                   struct snug_error *error)
+static enum snug_status make_tiles(struct snug_reader *reader, const unsigned char *data,
+                                   size_t size, const char *name, int64_t *tiles, float **pixels,
+                                   struct snug_reading *out, struct snug_error *error)
 {
     struct snug_image image = {0};
     struct snug_tile_grid grid = {0};
     double start = snug_clock_ms();
     if (!goes_on(reader, SNUG_STAGE_DECODE_IMAGE, 0))
         return interrupted(error);
-    enum snug_status status = snug_image_decode(data, size, reader->options.max_pixels, name, reader->allocator,
-                                                &image, error);
+    enum snug_status status = snug_image_decode(data, size, reader->options.max_pixels, name,
+                                                reader->allocator, &image, error);
     if (!status)
-        status = snug_tiles_make(&image, &reader->tiles, reader->allocator, &grid, pixels, NULL, error);
+        status =
+            snug_tiles_make(&image, &reader->tiles, reader->allocator, &grid, pixels, NULL, error);
     snug_image_free(&image);
     *tiles = grid.tiles;
     out->image_tokens = grid.tiles * reader->image_tokens.per_tile;
@@ -198,7 +215,8 @@ static enum snug_status see_tiles(struct snug_reader *reader, const float *pixel
         if (!goes_on(reader, SNUG_STAGE_VISION, 0))
             return interrupted(error);
         int64_t now = tiles - done < batch ? tiles - done : batch;
-        enum snug_status status = snug_session_see(&reader->session, pixels + done * 3 * side * side, now, error);
+        enum snug_status status =
+            snug_session_see(&reader->session, pixels + done * 3 * side * side, now, error);
         if (status)
             return status;
     }
@@ -230,25 +248,33 @@ static int64_t token_limit(const struct snug_reader *reader)
     return 800 + 40 * (int64_t)reader->schema->field_count;
 }
 
-static bool on_token(void *context, int64_t tokens) { return goes_on(context, SNUG_STAGE_DECODE, tokens); }
+static bool on_token(void *context, int64_t tokens)
+{
+    return goes_on(context, SNUG_STAGE_DECODE, tokens);
+}
 
-static enum snug_status generate(struct snug_reader *reader, uint64_t document, const struct snug_ids *prompt,
-                                 struct snug_arena *arena, struct snug_reading *out, struct snug_error *error)
+static enum snug_status generate(struct snug_reader *reader, uint64_t document,
+                                 const struct snug_ids *prompt, struct snug_arena *arena,
+                                 struct snug_reading *out, struct snug_error *error)
 {
     struct snug_generation_options options = {.max_new_tokens = token_limit(reader),
-                                              .sampling = reader->options.sampling, .document = document,
-                                              .stop_ids = reader->stop_ids, .stop_id_count = reader->stop_id_count,
-                                              .detect_loops = true, .progress = on_token,
+                                              .sampling = reader->options.sampling,
+                                              .document = document,
+                                              .stop_ids = reader->stop_ids,
+                                              .stop_id_count = reader->stop_id_count,
+                                              .detect_loops = true,
+                                              .progress = on_token,
                                               .progress_context = reader};
     size_t room = (size_t)options.max_new_tokens;
     struct snug_generation generation = {.ids = snug_arena_calloc(arena, room, sizeof(int32_t)),
-                                         .log_probabilities = snug_arena_calloc(arena, room, sizeof(double))};
+                                         .log_probabilities =
+                                             snug_arena_calloc(arena, room, sizeof(double))};
     if (!generation.ids || !generation.log_probabilities)
         return snug_error_memory(error, room * (sizeof(int32_t) + sizeof(double)), "the answer");
     if (!goes_on(reader, SNUG_STAGE_PREFILL, 0))
         return interrupted(error);
-    enum snug_status status = snug_generate(&reader->session, prompt->data, (int64_t)prompt->count, &options,
-                                            &generation, error);
+    enum snug_status status = snug_generate(&reader->session, prompt->data, (int64_t)prompt->count,
+                                            &options, &generation, error);
     if (status)
         return status;
     out->ids = generation.ids;
@@ -261,8 +287,8 @@ static enum snug_status generate(struct snug_reader *reader, uint64_t document, 
 }
 
 /* The answer's text without special tokens, and where each token's text ends in it. */
-static enum snug_status detokenise(struct snug_reader *reader, struct snug_arena *arena, struct snug_reading *out,
-                                   struct snug_error *error)
+static enum snug_status detokenise(struct snug_reader *reader, struct snug_arena *arena,
+                                   struct snug_reading *out, struct snug_error *error)
 {
     struct snug_detokenizer state = {0};
     struct snug_text text;
@@ -300,8 +326,8 @@ static enum snug_status copy_prompt(const struct snug_ids *prompt, struct snug_a
 }
 
 enum snug_status snug_reader_ask(struct snug_reader *reader, const unsigned char *data, size_t size,
-                                 const char *name, struct snug_arena *arena, struct snug_reading *out,
-                                 struct snug_error *error)
+                                 const char *name, struct snug_arena *arena,
+                                 struct snug_reading *out, struct snug_error *error)
 {
     double start = snug_clock_ms();
     float *pixels = NULL;
@@ -311,12 +337,14 @@ enum snug_status snug_reader_ask(struct snug_reader *reader, const unsigned char
     snug_ids_init(&prompt, reader->allocator);
     enum snug_status status = make_tiles(reader, data, size, name, &tiles, &pixels, out, error);
     if (!status)
-        status = snug_chat_prompt_ids(&reader->chat, reader->tokenizer, &reader->image_tokens, &tiles, 1,
-                                      reader->options.system, snug_text_c(&reader->prompt), &prompt, error);
+        status = snug_chat_prompt_ids(&reader->chat, reader->tokenizer, &reader->image_tokens,
+                                      &tiles, 1, reader->options.system,
+                                      snug_text_c(&reader->prompt), &prompt, error);
     if (!status)
         status = copy_prompt(&prompt, arena, out, error);
     if (!status)
-        status = snug_session_begin(&reader->session, (int64_t)prompt.count + token_limit(reader), tiles, error);
+        status = snug_session_begin(&reader->session, (int64_t)prompt.count + token_limit(reader),
+                                    tiles, error);
     if (!status)
         status = see_tiles(reader, pixels, tiles, out, error);
     snug_free(reader->allocator, pixels);
@@ -331,21 +359,23 @@ enum snug_status snug_reader_ask(struct snug_reader *reader, const unsigned char
 
 /* ---- rows ---- */
 
-static enum snug_status set_fields(const struct snug_reader *reader, const struct snug_reading *reading,
-                                   struct snug_row *row, struct snug_error *error)
+static enum snug_status set_fields(const struct snug_reader *reader,
+                                   const struct snug_reading *reading, struct snug_row *row,
+                                   struct snug_error *error)
 {
     struct snug_answer answer = {0};
     size_t count = reader->schema->field_count;
     double *confidences = snug_arena_calloc(&row->arena, count, sizeof *confidences);
     if (!confidences)
         return snug_error_memory(error, count * sizeof *confidences, "the fields");
-    enum snug_status status = snug_answer_parse(reader->schema, reading->raw, reading->raw_bytes, reader->allocator,
-                                                &answer, error);
+    enum snug_status status = snug_answer_parse(reader->schema, reading->raw, reading->raw_bytes,
+                                                reader->allocator, &answer, error);
     if (status)
         return status;
     for (size_t i = 0; i < count; i++)
-        confidences[i] = snug_field_confidence(answer.values[i].start, answer.values[i].end, reading->ends,
-                                               reading->log_probabilities, (size_t)reading->count);
+        confidences[i] =
+            snug_field_confidence(answer.values[i].start, answer.values[i].end, reading->ends,
+                                  reading->log_probabilities, (size_t)reading->count);
     status = snug_row_set_answer(row, reader->schema, NULL, 0, &answer, confidences, error);
     snug_answer_free(&answer);
     return status;
@@ -357,7 +387,8 @@ static enum snug_status fill_row(struct snug_reader *reader, const char *path, s
     struct snug_blob blob = {0};
     struct snug_reading reading = {0};
     double start = snug_clock_ms();
-    enum snug_status status = snug_file_read(path, SNUG_MAX_DOCUMENT_BYTES, reader->allocator, &blob, error);
+    enum snug_status status =
+        snug_file_read(path, SNUG_MAX_DOCUMENT_BYTES, reader->allocator, &blob, error);
     if (!status)
         status = snug_reader_ask(reader, blob.data, blob.size, path, &row->arena, &reading, error);
     snug_blob_free(&blob);
@@ -365,8 +396,10 @@ static enum snug_status fill_row(struct snug_reader *reader, const char *path, s
         row->raw = reading.raw;
         row->raw_bytes = reading.raw_bytes;
         row->finish = snug_finish_text(reading.finish);
-        row->status = reading.finish == SNUG_FINISH_STOP ? SNUG_ROW_STATUS_OK : SNUG_ROW_STATUS_PARTIAL;
-        row->tokens = (struct snug_row_tokens){reading.image_tokens, reading.prompt_count, reading.count};
+        row->status =
+            reading.finish == SNUG_FINISH_STOP ? SNUG_ROW_STATUS_OK : SNUG_ROW_STATUS_PARTIAL;
+        row->tokens =
+            (struct snug_row_tokens){reading.image_tokens, reading.prompt_count, reading.count};
         row->timing = reading.timing;
         status = set_fields(reader, &reading, row, error);
         row->timing.total = snug_clock_ms() - start;
@@ -374,8 +407,9 @@ static enum snug_status fill_row(struct snug_reader *reader, const char *path, s
     return status;
 }
 
-enum snug_status snug_reader_read(struct snug_reader *reader, const char *path, const char *document,
-                                  struct snug_row *row, struct snug_error *error)
+enum snug_status snug_reader_read(struct snug_reader *reader, const char *path,
+                                  const char *document, struct snug_row *row,
+                                  struct snug_error *error)
 {
     snug_row_init(row, reader->allocator);
     row->document = document;

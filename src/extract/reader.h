@@ -1,6 +1,6 @@
-/* The reader: a model, a schema, and one document after the other. Bytes of a picture in, a row of fields
- * out. This is where the floors below come together.
- * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+/* The reader: a model, a schema, and one document after the other. Bytes of a picture in, a row of
+ * fields out. This is where the floors below come together. Copyright snug contributors.
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SNUG_EXTRACT_READER_H
 #define SNUG_EXTRACT_READER_H
 
@@ -10,7 +10,12 @@
 #include "generate/generate.h"
 
 /* What a document is in the middle of, for a progress bar. */
-enum snug_stage { SNUG_STAGE_DECODE_IMAGE, SNUG_STAGE_VISION, SNUG_STAGE_PREFILL, SNUG_STAGE_DECODE };
+enum snug_stage {
+    SNUG_STAGE_DECODE_IMAGE,
+    SNUG_STAGE_VISION,
+    SNUG_STAGE_PREFILL,
+    SNUG_STAGE_DECODE
+};
 const char *snug_stage_text(enum snug_stage stage);
 
 struct snug_reader_options {
@@ -25,7 +30,7 @@ struct snug_reader_options {
     struct snug_sampling sampling;
     bool hints;
     enum snug_chat_kind chat; /* UNKNOWN: as the folder's template says */
-    const char *system; /* system text; NULL: the layout's own; "": none */
+    const char *system;       /* system text; NULL: the layout's own; "": none */
     /* Called now and then; false interrupts the document. May be NULL. */
     bool (*progress)(void *context, enum snug_stage stage, int64_t tokens);
     void *progress_context;
@@ -34,14 +39,13 @@ struct snug_reader_options snug_reader_options_default(void);
 
 struct snug_reader; /* opaque */
 
-/* Loads the model of a folder. schema, pool and folder's strings must outlive the reader. An unknown
- * chat template is an error here, because prompts must be built. Errors: those of snug_model_load and the
- * tokeniser. One thread at a time. */
-SNUG_CHECK_RESULT enum snug_status snug_reader_open(const struct snug_folder *folder,
-                                                    const struct snug_schema *schema,
-                                                    const struct snug_reader_options *options,
-                                                    const struct snug_allocator *allocator,
-                                                    struct snug_reader **out, struct snug_error *error);
+/* Loads the model of a folder. schema, pool and folder's strings must outlive the reader. An
+ * unknown chat template is an error here, because prompts must be built. Errors: those of
+ * snug_model_load and the tokeniser. One thread at a time. */
+SNUG_CHECK_RESULT enum snug_status
+snug_reader_open(const struct snug_folder *folder, const struct snug_schema *schema,
+                 const struct snug_reader_options *options, const struct snug_allocator *allocator,
+                 struct snug_reader **out, struct snug_error *error);
 void snug_reader_close(struct snug_reader *reader); /* NULL allowed */
 const struct snug_model *snug_reader_model(const struct snug_reader *reader);
 
@@ -51,23 +55,26 @@ struct snug_reading {
     int64_t prompt_count;
     const int32_t *ids;
     const double *log_probabilities;
-    const size_t *ends;       /* end of each token's text in raw */
+    const size_t *ends; /* end of each token's text in raw */
     int64_t count;
     enum snug_finish finish;
-    const char *raw;          /* decoded without special tokens */
+    const char *raw; /* decoded without special tokens */
     size_t raw_bytes;
     int64_t image_tokens;
     struct snug_timing timing; /* milliseconds */
 };
 
-/* One picture through the model. name stands in messages. Errors: those of the picture, DOES_NOT_FIT, MEMORY,
- * NON_FINITE, INTERRUPTED. */
-SNUG_CHECK_RESULT enum snug_status snug_reader_ask(struct snug_reader *reader, const unsigned char *data,
-                                                      size_t size, const char *name, struct snug_arena *arena,
-                                                   struct snug_reading *out, struct snug_error *error);
+/* One picture through the model. name stands in messages. Errors: those of the picture,
+ * DOES_NOT_FIT, MEMORY, NON_FINITE, INTERRUPTED. */
+SNUG_CHECK_RESULT enum snug_status snug_reader_ask(struct snug_reader *reader,
+                                                   const unsigned char *data, size_t size,
+                                                   const char *name, struct snug_arena *arena,
+                                                   struct snug_reading *out,
+                                                   struct snug_error *error);
 
-/* A document file to a row. A document's own failure makes an error row and returns OK; only INTERRUPTED
- * (the document is not finished, no row) comes back as a status. `document` is the path to show. */
+/* A document file to a row. A document's own failure makes an error row and returns OK; only
+ * INTERRUPTED (the document is not finished, no row) comes back as a status. `document` is the path
+ * to show. */
 SNUG_CHECK_RESULT enum snug_status snug_reader_read(struct snug_reader *reader, const char *path,
                                                     const char *document, struct snug_row *row,
                                                     struct snug_error *error);

@@ -34,9 +34,15 @@ enum snug_pattern snug_pattern_from_regex(const char *regex)
     return (enum snug_pattern)i;
 }
 
+/* Whether a request of this thread was refused: PCRE2's compiler to machine code answers alike to
+ * that and to a system that allows no executable memory, but only the second is no error. */
+static _Thread_local bool allocation_refused;
+
 static void *pcre2_allocate(PCRE2_SIZE bytes, void *context)
 {
-    return snug_alloc(context, bytes);
+    void *memory = snug_alloc(context, bytes);
+    allocation_refused |= !memory;
+    return memory;
 }
 
 static void pcre2_release(void *memory, void *context)
@@ -96,7 +102,12 @@ enum snug_status snug_splitter_init(struct snug_splitter *splitter, enum snug_pa
     (void)pcre2_set_heap_limit(splitter->match, 64 * 1024); /* KiB */
     (void)pcre2_set_depth_limit(splitter->match, 100000);
     /* Without compiled code (no executable memory allowed, say) the interpreter gives the same. */
+    allocation_refused = false;
     (void)pcre2_jit_compile(splitter->code, PCRE2_JIT_COMPLETE);
+    if (allocation_refused) {
+        snug_splitter_free(splitter);
+        return snug_error_memory(error, 0, "the pre-tokeniser");
+    }
     return SNUG_STATUS_OK;
 }
 

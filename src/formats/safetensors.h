@@ -23,15 +23,15 @@ struct snug_metadata_entry {
 
 struct snug_safetensors; /* opaque: a checkpoint of one or more files */
 
-/* Parses one file already in memory or mapped. Takes over *blob (freed with the checkpoint, also when
- * this fails). `name` stands in messages. Refuses all of facts 1.2. Errors: FORMAT, LIMIT,
+/* Parses one file already in memory or mapped. Takes over *blob (freed with the checkpoint, also
+ * when this fails). `name` stands in messages. Refuses all of facts 1.2. Errors: FORMAT, LIMIT,
  * MEMORY. Thread-safe once open. */
-SNUG_CHECK_RESULT enum snug_status snug_safetensors_open_blob(struct snug_blob *blob, const char *name,
-                                                              const struct snug_allocator *allocator,
-                                                              struct snug_safetensors **out,
-                                                              struct snug_error *error);
-/* model.safetensors, or model.safetensors.index.json and its shards; both present is ambiguous unless
- * the index maps everything to model.safetensors: refused. Nothing there: NOT_FOUND. */
+SNUG_CHECK_RESULT enum snug_status
+snug_safetensors_open_blob(struct snug_blob *blob, const char *name,
+                           const struct snug_allocator *allocator, struct snug_safetensors **out,
+                           struct snug_error *error);
+/* model.safetensors, or model.safetensors.index.json and its shards; both present is ambiguous
+ * unless the index maps everything to model.safetensors: refused. Nothing there: NOT_FOUND. */
 SNUG_CHECK_RESULT enum snug_status snug_safetensors_open_folder(const struct snug_folder *folder,
                                                                 struct snug_safetensors **out,
                                                                 struct snug_error *error);
@@ -39,7 +39,8 @@ void snug_safetensors_close(struct snug_safetensors *checkpoint); /* NULL allowe
 
 size_t snug_safetensors_count(const struct snug_safetensors *checkpoint);
 /* In order of name. */
-const struct snug_tensor_view *snug_safetensors_at(const struct snug_safetensors *checkpoint, size_t index);
+const struct snug_tensor_view *snug_safetensors_at(const struct snug_safetensors *checkpoint,
+                                                   size_t index);
 /* NULL if absent; O(log n). */
 const struct snug_tensor_view *snug_safetensors_find(const struct snug_safetensors *checkpoint,
                                                      const char *name);
@@ -49,6 +50,7 @@ const char *snug_safetensors_shard_name(const struct snug_safetensors *checkpoin
 size_t snug_safetensors_metadata(const struct snug_safetensors *checkpoint,
                                  const struct snug_metadata_entry **entries);
 /* Tells the kernel that a tensor's pages are not needed any more (it has been packed). */
-void snug_safetensors_discard(const struct snug_safetensors *checkpoint, const struct snug_tensor_view *view);
+void snug_safetensors_discard(const struct snug_safetensors *checkpoint,
+                              const struct snug_tensor_view *view);
 
 #endif

@@ -41,8 +41,9 @@ static enum snug_status decode(struct snug_session *session, const struct snug_s
     out->finish = SNUG_FINISH_LENGTH;
     for (out->count = 0; out->count < options->max_new_tokens;) {
         struct snug_token token;
-        enum snug_status status = snug_sampler_next(sampler, session->options.ops, session->options.pool, logits,
-                                                    (uint64_t)out->count, &token, error);
+        enum snug_status status =
+            snug_sampler_next(sampler, session->options.ops, session->options.pool, logits,
+                              (uint64_t)out->count, &token, error);
         if (status == SNUG_STATUS_NON_FINITE)
             return snug_session_blame(session, error);
         if (status)
@@ -69,14 +70,15 @@ static enum snug_status decode(struct snug_session *session, const struct snug_s
 }
 
 enum snug_status snug_generate(struct snug_session *session, const int32_t *prompt, int64_t count,
-                               const struct snug_generation_options *options, struct snug_generation *out,
-                               struct snug_error *error)
+                               const struct snug_generation_options *options,
+                               struct snug_generation *out, struct snug_error *error)
 {
     struct snug_sampler sampler;
     const float *logits;
     double start = snug_clock_ms();
-    enum snug_status status = snug_sampler_init(&sampler, &options->sampling,
-                                                session->model->config.text.vocabulary, session->allocator, error);
+    enum snug_status status =
+        snug_sampler_init(&sampler, &options->sampling, session->model->config.text.vocabulary,
+                          session->allocator, error);
     sampler.document = options->document;
     if (!status)
         status = snug_session_prompt(session, prompt, count, &logits, error);

@@ -17,8 +17,8 @@ void snug_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[
     uint32_t c[4] = {counter[0], counter[1], counter[2], counter[3]}, k[2] = {key[0], key[1]};
     for (int round = 0; round < 10; round++) {
         uint64_t a = (uint64_t)0xD2511F53u * c[0], b = (uint64_t)0xCD9E8D57u * c[2];
-        uint32_t next[4] = {(uint32_t)(b >> 32) ^ c[1] ^ k[0], (uint32_t)b, (uint32_t)(a >> 32) ^ c[3] ^ k[1],
-                            (uint32_t)a};
+        uint32_t next[4] = {(uint32_t)(b >> 32) ^ c[1] ^ k[0], (uint32_t)b,
+                            (uint32_t)(a >> 32) ^ c[3] ^ k[1], (uint32_t)a};
         memcpy(c, next, sizeof c);
         k[0] += 0x9E3779B9u;
         k[1] += 0xBB67AE85u;
@@ -26,18 +26,22 @@ void snug_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[
     memcpy(out, c, sizeof c);
 }
 
-enum snug_status snug_sampler_init(struct snug_sampler *sampler, const struct snug_sampling *sampling,
-                                   int64_t vocabulary, const struct snug_allocator *allocator,
-                                   struct snug_error *error)
+enum snug_status snug_sampler_init(struct snug_sampler *sampler,
+                                   const struct snug_sampling *sampling, int64_t vocabulary,
+                                   const struct snug_allocator *allocator, struct snug_error *error)
 {
-    *sampler = (struct snug_sampler){.allocator = allocator, .sampling = *sampling, .vocabulary = vocabulary};
-    if (!(sampling->temperature >= 0) || !isfinite(sampling->temperature) || !(sampling->top_p > 0) ||
-        sampling->top_p > 1)
-        return snug_error_set(error, SNUG_STATUS_USAGE, "temperature must be 0 or more, top-p above 0 and at most 1");
+    *sampler = (struct snug_sampler){
+        .allocator = allocator, .sampling = *sampling, .vocabulary = vocabulary};
+    if (!(sampling->temperature >= 0) || !isfinite(sampling->temperature) ||
+        !(sampling->top_p > 0) || sampling->top_p > 1)
+        return snug_error_set(error, SNUG_STATUS_USAGE,
+                              "temperature must be 0 or more, top-p above 0 and at most 1");
     if (sampling->temperature > 0) {
-        sampler->candidates = snug_alloc_array(allocator, (size_t)vocabulary, sizeof *sampler->candidates);
+        sampler->candidates =
+            snug_alloc_array(allocator, (size_t)vocabulary, sizeof *sampler->candidates);
         if (!sampler->candidates)
-            return snug_error_memory(error, (size_t)vocabulary * sizeof *sampler->candidates, "sampling");
+            return snug_error_memory(error, (size_t)vocabulary * sizeof *sampler->candidates,
+                                     "sampling");
     }
     return SNUG_STATUS_OK;
 }
@@ -80,7 +84,8 @@ static int32_t sample(const struct snug_sampler *sampler, const float *logits, u
         max = max > scaled ? max : scaled;
     }
     for (int64_t i = 0; i < count; i++)
-        candidates[i] = (struct snug_candidate){snug_expf(logits[i] / temperature - max), (int32_t)i};
+        candidates[i] =
+            (struct snug_candidate){snug_expf(logits[i] / temperature - max), (int32_t)i};
     float total = lane_sum(candidates, count), running = 0;
     qsort(candidates, (size_t)count, sizeof *candidates, by_probability);
     while (kept < count) {
@@ -90,7 +95,8 @@ static int32_t sample(const struct snug_sampler *sampler, const float *logits, u
     }
     uint64_t seed = sampler->sampling.seed, document = sampler->document;
     uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)}, words[4];
-    uint32_t counter[4] = {(uint32_t)step, (uint32_t)(step >> 32), (uint32_t)document, (uint32_t)(document >> 32)};
+    uint32_t counter[4] = {(uint32_t)step, (uint32_t)(step >> 32), (uint32_t)document,
+                           (uint32_t)(document >> 32)};
     snug_philox(counter, key, words);
     float u = (float)(words[0] >> 8) * 0x1p-24f, sum = 0;
     for (int64_t i = 0; i < kept; i++) {

@@ -4,7 +4,10 @@
 
 #include <stdlib.h>
 
-static size_t align_up(size_t bytes, size_t alignment) { return (bytes + alignment - 1) & ~(alignment - 1); }
+static size_t align_up(size_t bytes, size_t alignment)
+{
+    return (bytes + alignment - 1) & ~(alignment - 1);
+}
 
 static bool lives_meet(const struct snug_interval *a, const struct snug_interval *b)
 {
@@ -28,14 +31,15 @@ static int by_size(const void *left, const void *right)
 
 /* Lowest offset at which `bytes` fit beside the placed intervals whose lives meet. `placed` holds
  * them in ascending order of offset, so one pass finds the first gap. */
-static size_t first_gap(struct snug_interval **placed, size_t count, const struct snug_interval *wanted,
-                        size_t alignment)
+static size_t first_gap(struct snug_interval **placed, size_t count,
+                        const struct snug_interval *wanted, size_t alignment)
 {
     size_t offset = 0;
     for (size_t i = 0; i < count; i++) {
         if (!lives_meet(placed[i], wanted))
             continue;
-        if (placed[i]->offset >= offset && placed[i]->offset - offset >= align_up(wanted->bytes, alignment))
+        if (placed[i]->offset >= offset &&
+            placed[i]->offset - offset >= align_up(wanted->bytes, alignment))
             return offset;
         size_t end = placed[i]->offset + align_up(placed[i]->bytes, alignment);
         if (end > offset)
@@ -44,8 +48,10 @@ static size_t first_gap(struct snug_interval **placed, size_t count, const struc
     return offset;
 }
 
-/* Largest sum of aligned bytes alive in one step. The sum can only be largest where a life begins. */
-static bool lower_bound(const struct snug_interval *intervals, size_t count, size_t alignment, size_t *out)
+/* Largest sum of aligned bytes alive in one step. The sum can only be largest where a life begins.
+ */
+static bool lower_bound(const struct snug_interval *intervals, size_t count, size_t alignment,
+                        size_t *out)
 {
     size_t best = 0;
     for (size_t i = 0; i < count; i++) {
@@ -76,7 +82,8 @@ enum snug_status snug_plan_place(struct snug_interval *intervals, size_t count, 
     struct snug_plan result = {0};
     size_t total = 0;
     if (!order || !placed) {
-        status = snug_error_memory(error, count * (sizeof *order + sizeof *placed), "the memory plan");
+        status =
+            snug_error_memory(error, count * (sizeof *order + sizeof *placed), "the memory plan");
         goto out;
     }
     for (size_t i = 0; i < count; i++) {
@@ -144,9 +151,9 @@ static bool enter_alive(struct order *alive, size_t *count, struct order next, s
     return false;
 }
 
-enum snug_status snug_plan_verify(const struct snug_interval *intervals, size_t count, size_t alignment,
-                                  size_t peak_bytes, const struct snug_allocator *allocator,
-                                  struct snug_error *error)
+enum snug_status snug_plan_verify(const struct snug_interval *intervals, size_t count,
+                                  size_t alignment, size_t peak_bytes,
+                                  const struct snug_allocator *allocator, struct snug_error *error)
 {
     enum snug_status status = SNUG_STATUS_OK;
     struct order *order = snug_alloc_array(allocator, count, sizeof *order);
@@ -159,8 +166,9 @@ enum snug_status snug_plan_verify(const struct snug_interval *intervals, size_t 
     for (size_t i = 0; i < count; i++) {
         if (intervals[i].offset % alignment || intervals[i].bytes > peak_bytes ||
             intervals[i].offset > peak_bytes - intervals[i].bytes) {
-            status = snug_error_set(error, SNUG_STATUS_SHAPE,
-                                    "memory plan: operand %zu is misaligned or ends past the peak", i);
+            status =
+                snug_error_set(error, SNUG_STATUS_SHAPE,
+                               "memory plan: operand %zu is misaligned or ends past the peak", i);
             goto out;
         }
         if (intervals[i].bytes)
@@ -174,8 +182,9 @@ enum snug_status snug_plan_verify(const struct snug_interval *intervals, size_t 
                 alive[kept++] = alive[j];
         alive_count = kept;
         if (enter_alive(alive, &alive_count, order[i], &other)) {
-            status = snug_error_set(error, SNUG_STATUS_SHAPE, "memory plan: operands %zu and %zu overlap",
-                                    order[i].index, other);
+            status =
+                snug_error_set(error, SNUG_STATUS_SHAPE,
+                               "memory plan: operands %zu and %zu overlap", order[i].index, other);
             goto out;
         }
     }

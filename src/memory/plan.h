@@ -14,7 +14,8 @@ struct snug_interval {
 
 struct snug_plan {
     size_t peak_bytes;        /* end of the highest interval, rounded up to the alignment */
-    size_t lower_bound_bytes; /* largest sum of (aligned) bytes alive in one step: no plan is below it */
+    size_t lower_bound_bytes; /* largest sum of (aligned) bytes alive in one step: no plan is below
+                                 it */
 };
 
 /* Places the intervals by one greedy order: larger first (ties: earlier first step, lower index),
@@ -25,13 +26,15 @@ struct snug_plan {
 SNUG_CHECK_RESULT enum snug_status snug_plan_place(struct snug_interval *intervals, size_t count,
                                                    size_t alignment,
                                                    const struct snug_allocator *allocator,
-                                                   struct snug_plan *plan, struct snug_error *error);
+                                                   struct snug_plan *plan,
+                                                   struct snug_error *error);
 
 /* Independent of how the plan was made: checks alignment, that every interval ends at or below
  * peak_bytes, and that no two that are alive in the same step share a byte. Sweeps the steps with
  * a list of what is alive, sorted by offset. SHAPE with the two offenders if the plan is wrong. */
-SNUG_CHECK_RESULT enum snug_status snug_plan_verify(const struct snug_interval *intervals, size_t count,
-                                                    size_t alignment, size_t peak_bytes,
+SNUG_CHECK_RESULT enum snug_status snug_plan_verify(const struct snug_interval *intervals,
+                                                    size_t count, size_t alignment,
+                                                    size_t peak_bytes,
                                                     const struct snug_allocator *allocator,
                                                     struct snug_error *error);
 

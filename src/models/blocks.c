@@ -7,7 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void snug_builder_init(struct snug_builder *b, const struct snug_model *model, struct snug_program *program)
+void snug_builder_init(struct snug_builder *b, const struct snug_model *model,
+                       struct snug_program *program)
 {
     *b = (struct snug_builder){.model = model, .program = program};
 }
@@ -20,11 +21,11 @@ void snug_builder_prefix(struct snug_builder *b, const char *format, ...)
     va_end(arguments);
 }
 
-int snug_builder_scratch(struct snug_builder *b, int64_t rows_per_unit, int64_t fixed_rows, int64_t cols,
-                         const char *name)
+int snug_builder_scratch(struct snug_builder *b, int64_t rows_per_unit, int64_t fixed_rows,
+                         int64_t cols, const char *name)
 {
-    return snug_program_operand(b->program, SNUG_OPERAND_KIND_SCRATCH, SNUG_DTYPE_F32, rows_per_unit, fixed_rows,
-                                cols, "%s.%s", b->prefix, name);
+    return snug_program_operand(b->program, SNUG_OPERAND_KIND_SCRATCH, SNUG_DTYPE_F32,
+                                rows_per_unit, fixed_rows, cols, "%s.%s", b->prefix, name);
 }
 
 /* A weight that is used in several phases is one operand. */
@@ -33,7 +34,8 @@ static int weight_operand(struct snug_builder *b, const struct snug_weight *weig
     for (int i = 0; i < b->program->operand_count; i++)
         if (b->program->operands[i].name == weight->name)
             return i;
-    return snug_program_weight(b->program, weight->name, weight->dtype, weight->data, weight->bytes);
+    return snug_program_weight(b->program, weight->name, weight->dtype, weight->data,
+                               weight->bytes);
 }
 
 int snug_builder_weight(struct snug_builder *b, const char *name)
@@ -61,7 +63,10 @@ static int like(struct snug_builder *b, int x, int64_t cols, const char *name)
     return snug_builder_scratch(b, o->rows_per_unit, o->fixed_rows, cols, name);
 }
 
-static int64_t cols_of(const struct snug_builder *b, int x) { return x < 0 ? 0 : b->program->operands[x].cols; }
+static int64_t cols_of(const struct snug_builder *b, int x)
+{
+    return x < 0 ? 0 : b->program->operands[x].cols;
+}
 
 static void norm_step(struct snug_builder *b, int x, int y, bool rms, float eps, const char *name)
 {
@@ -87,7 +92,8 @@ void snug_build_norm_in_place(struct snug_builder *b, int x, float eps, const ch
     norm_step(b, x, x, true, eps, name);
 }
 
-int snug_build_linear(struct snug_builder *b, int x, int64_t n, const char *weight, const char *name)
+int snug_build_linear(struct snug_builder *b, int x, int64_t n, const char *weight,
+                      const char *name)
 {
     int y = like(b, x, n, name);
     int w = weight_part(b, weight, "weight"), bias = weight_part(b, weight, "bias");
@@ -129,8 +135,8 @@ int snug_build_cache(struct snug_builder *b, enum snug_operand_kind kind, enum s
                                 elements * shape->kv_heads, "%s.%s", b->prefix, name);
 }
 
-int snug_build_attention(struct snug_builder *b, const struct snug_attention_shape *shape, int q, int k, int v,
-                         int k_cache, int v_cache)
+int snug_build_attention(struct snug_builder *b, const struct snug_attention_shape *shape, int q,
+                         int k, int v, int k_cache, int v_cache)
 {
     int mixed = like(b, q, cols_of(b, q), "mixed");
     struct snug_step *step = snug_program_step(b->program, SNUG_OP_KIND_KV_STORE);
@@ -170,8 +176,8 @@ static void rope_step(struct snug_builder *b, int inv_freq, int x, int64_t heads
         step->label = label;
 }
 
-/* h = x + o(attention(norm(x))); x = h + down(silu(gate(norm(h))) * up(norm(h))). Llama and Qwen2 differ
- * only in which biases exist. */
+/* h = x + o(attention(norm(x))); x = h + down(silu(gate(norm(h))) * up(norm(h))). Llama and Qwen2
+ * differ only in which biases exist. */
 static void text_layer(struct snug_builder *b, int i, int x, int inv_freq, int k_cache, int v_cache,
                        const struct snug_attention_shape *shape)
 {
@@ -209,11 +215,12 @@ static int embed_step(struct snug_builder *b, const struct text_phase *phase, in
 {
     const struct snug_text_config *t = &b->model->config.text;
     struct snug_program *p = b->program;
-    *phase->ids = snug_program_operand(p, SNUG_OPERAND_KIND_INPUT, SNUG_DTYPE_I32, 1, 0, 1, "%s.ids", phase->name);
-    *phase->image_row = snug_program_operand(p, SNUG_OPERAND_KIND_INPUT, SNUG_DTYPE_I32, 1, 0, 1, "%s.image_row",
-                                             phase->name);
-    *phase->inv_freq = snug_program_operand(p, SNUG_OPERAND_KIND_INPUT, SNUG_DTYPE_F32, 0, 1, t->head_dim / 2,
-                                            "%s.inv_freq", phase->name);
+    *phase->ids = snug_program_operand(p, SNUG_OPERAND_KIND_INPUT, SNUG_DTYPE_I32, 1, 0, 1,
+                                       "%s.ids", phase->name);
+    *phase->image_row = snug_program_operand(p, SNUG_OPERAND_KIND_INPUT, SNUG_DTYPE_I32, 1, 0, 1,
+                                             "%s.image_row", phase->name);
+    *phase->inv_freq = snug_program_operand(p, SNUG_OPERAND_KIND_INPUT, SNUG_DTYPE_F32, 0, 1,
+                                            t->head_dim / 2, "%s.inv_freq", phase->name);
     snug_builder_prefix(b, "text");
     int table = snug_builder_weight(b, "embed.weight");
     int x = snug_builder_scratch(b, 1, 0, t->hidden, "inputs_embeds"); /* the residual stream */
@@ -243,8 +250,8 @@ static void head_steps(struct snug_builder *b, const struct text_phase *phase, i
     const struct snug_weight *head = snug_model_weight_or_null(b->model, "lm_head.weight");
     int w = weight_operand(b, head ? head : snug_model_weight(b->model, "text.embed.weight"));
     *phase->logits = snug_program_operand(b->program, SNUG_OPERAND_KIND_SCRATCH, SNUG_DTYPE_F32,
-                                          phase->all_logits ? 1 : 0, phase->all_logits ? 0 : 1, t->vocabulary,
-                                          "logits");
+                                          phase->all_logits ? 1 : 0, phase->all_logits ? 0 : 1,
+                                          t->vocabulary, "logits");
     struct snug_step *step = snug_program_step(b->program, SNUG_OP_KIND_LINEAR);
     step->in[0] = normed;
     step->in[1] = w;
@@ -258,14 +265,18 @@ void snug_build_text_phases(struct snug_builder *b, const struct snug_program_op
 {
     const struct snug_text_config *t = &b->model->config.text;
     struct snug_program *p = b->program;
-    struct snug_attention_shape shape = {.heads = t->heads, .kv_heads = t->kv_heads, .head_dim = t->head_dim,
-                                         .capacity = snug_panel_count(options->capacity) * SNUG_PANEL};
+    struct snug_attention_shape shape = {.heads = t->heads,
+                                         .kv_heads = t->kv_heads,
+                                         .head_dim = t->head_dim,
+                                         .capacity =
+                                             snug_panel_count(options->capacity) * SNUG_PANEL};
     struct text_phase phases[2] = {
         {"prefill", options->prefill_chunk, options->all_logits, &handles->prefill_ids,
          &handles->prefill_image_row, &handles->prefill_inv_freq, &handles->prefill_logits},
-        {"decode", 1, false, &handles->decode_ids, &handles->decode_image_row, &handles->decode_inv_freq,
-         &handles->decode_logits}};
-    int first_cache = -1; /* keys and values of layer i: first_cache + 2 i, + 1; shared by both phases */
+        {"decode", 1, false, &handles->decode_ids, &handles->decode_image_row,
+         &handles->decode_inv_freq, &handles->decode_logits}};
+    int first_cache =
+        -1; /* keys and values of layer i: first_cache + 2 i, + 1; shared by both phases */
     for (int phase = 0; phase < 2; phase++) {
         *(phase ? &handles->decode : &handles->prefill) = p->phase_count;
         snug_program_phase(p, phases[phase].name, phases[phase].units);
@@ -273,14 +284,16 @@ void snug_build_text_phases(struct snug_builder *b, const struct snug_program_op
             snug_builder_prefix(b, "text");
             char name[32];
             snprintf(name, sizeof name, "k.%d", i);
-            int k = snug_build_cache(b, SNUG_OPERAND_KIND_STATE, options->kv_dtype, &shape, false, name);
+            int k = snug_build_cache(b, SNUG_OPERAND_KIND_STATE, options->kv_dtype, &shape, false,
+                                     name);
             snprintf(name, sizeof name, "v.%d", i);
             snug_build_cache(b, SNUG_OPERAND_KIND_STATE, options->kv_dtype, &shape, true, name);
             first_cache = i ? first_cache : k;
         }
         int x = embed_step(b, &phases[phase], phase ? -1 : handles->features);
         for (int i = 0; i < t->layers; i++)
-            text_layer(b, i, x, *phases[phase].inv_freq, first_cache + 2 * i, first_cache + 2 * i + 1, &shape);
+            text_layer(b, i, x, *phases[phase].inv_freq, first_cache + 2 * i,
+                       first_cache + 2 * i + 1, &shape);
         head_steps(b, &phases[phase], x);
     }
 }

@@ -12,23 +12,27 @@ struct snug_builder {
     struct snug_program *program;
     char prefix[64];
 };
-void snug_builder_init(struct snug_builder *b, const struct snug_model *model, struct snug_program *program);
+void snug_builder_init(struct snug_builder *b, const struct snug_model *model,
+                       struct snug_program *program);
 void snug_builder_prefix(struct snug_builder *b, const char *format, ...) SNUG_PRINTF(2, 3);
 /* Scratch of rows_per_unit * units + fixed_rows rows of f32. */
-int snug_builder_scratch(struct snug_builder *b, int64_t rows_per_unit, int64_t fixed_rows, int64_t cols,
-                         const char *name);
+int snug_builder_scratch(struct snug_builder *b, int64_t rows_per_unit, int64_t fixed_rows,
+                         int64_t cols, const char *name);
 /* The weight PREFIX.NAME; -1 if the model has none by that name (an absent bias). */
 int snug_builder_weight(struct snug_builder *b, const char *name);
 
-/* y = norm(x) with weights NAME.weight (and NAME.bias); rms: RMSNorm, else LayerNorm. Returns y, named NAME. */
+/* y = norm(x) with weights NAME.weight (and NAME.bias); rms: RMSNorm, else LayerNorm. Returns y,
+ * named NAME. */
 int snug_build_norm(struct snug_builder *b, int x, bool rms, float eps, const char *name);
 /* x = rms_norm(x) over whole rows. */
 void snug_build_norm_in_place(struct snug_builder *b, int x, float eps, const char *name);
 /* y = x * WEIGHT.weight^T + WEIGHT.bias, n columns. Returns y, named NAME. */
-int snug_build_linear(struct snug_builder *b, int x, int64_t n, const char *weight, const char *name);
+int snug_build_linear(struct snug_builder *b, int x, int64_t n, const char *weight,
+                      const char *name);
 void snug_build_gelu(struct snug_builder *b, int x, int y);
 /* x = x + SCALE * y; scale NULL: x + y. label NULL: none; "": the prefix (the layer is done). */
-void snug_build_residual(struct snug_builder *b, int x, int y, const char *scale, const char *label);
+void snug_build_residual(struct snug_builder *b, int x, int y, const char *scale,
+                         const char *label);
 
 struct snug_attention_shape {
     int64_t heads, kv_heads, head_dim, capacity;
@@ -38,11 +42,11 @@ struct snug_attention_shape {
 int snug_build_cache(struct snug_builder *b, enum snug_operand_kind kind, enum snug_dtype dtype,
                      const struct snug_attention_shape *shape, bool values, const char *name);
 /* Stores k and v, then attends with q. Returns the mixed heads. */
-int snug_build_attention(struct snug_builder *b, const struct snug_attention_shape *shape, int q, int k, int v,
-                         int k_cache, int v_cache);
+int snug_build_attention(struct snug_builder *b, const struct snug_attention_shape *shape, int q,
+                         int k, int v, int k_cache, int v_cache);
 
-/* Prefill and decode of the text model: embedding (pictures' rows from handles->features), layers, norm,
- * head. Fills the text members of handles. */
+/* Prefill and decode of the text model: embedding (pictures' rows from handles->features), layers,
+ * norm, head. Fills the text members of handles. */
 void snug_build_text_phases(struct snug_builder *b, const struct snug_program_options *options,
                             struct snug_program_handles *handles);
 

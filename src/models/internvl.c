@@ -25,8 +25,10 @@ struct name_row {
 static const struct name_row vision_names[] = {
     {"vision.cls", V "class_embedding", "vision_tower.embeddings.cls_token", 0},
     {"vision.position", V "position_embedding", "vision_tower.embeddings.position_embeddings", 0},
-    {"vision.patch.weight", V "patch_embedding.weight", "vision_tower.embeddings.patch_embeddings.projection.weight", 0},
-    {"vision.patch.bias", V "patch_embedding.bias", "vision_tower.embeddings.patch_embeddings.projection.bias", 0},
+    {"vision.patch.weight", V "patch_embedding.weight",
+     "vision_tower.embeddings.patch_embeddings.projection.weight", 0},
+    {"vision.patch.bias", V "patch_embedding.bias",
+     "vision_tower.embeddings.patch_embeddings.projection.bias", 0},
     {"vision.layer.%d.norm1.weight", VL "norm1.weight", HL "layernorm_before.weight", 0},
     {"vision.layer.%d.norm1.bias", VL "norm1.bias", HL "layernorm_before.bias", 0},
     {"vision.layer.%d.q.weight", VL "attn.qkv.weight", HL "attention.q_proj.weight", 1},
@@ -67,7 +69,8 @@ static const struct name_row text_names[] = {
     {"text.layer.%d.v.weight", TL "self_attn.v_proj.weight", TL "self_attn.v_proj.weight", 0},
     {"text.layer.%d.v.bias", TL "self_attn.v_proj.bias", TL "self_attn.v_proj.bias", 0},
     {"text.layer.%d.o.weight", TL "self_attn.o_proj.weight", TL "self_attn.o_proj.weight", 0},
-    {"text.layer.%d.norm2.weight", TL "post_attention_layernorm.weight", TL "post_attention_layernorm.weight", 0},
+    {"text.layer.%d.norm2.weight", TL "post_attention_layernorm.weight",
+     TL "post_attention_layernorm.weight", 0},
     {"text.layer.%d.gate.weight", TL "mlp.gate_proj.weight", TL "mlp.gate_proj.weight", 0},
     {"text.layer.%d.up.weight", TL "mlp.up_proj.weight", TL "mlp.up_proj.weight", 0},
     {"text.layer.%d.down.weight", TL "mlp.down_proj.weight", TL "mlp.down_proj.weight", 0},
@@ -119,8 +122,8 @@ static void form_b(const char *form_a, char *out, size_t size)
         snprintf(out, size, "model.%s", form_a);
 }
 
-/* Adds weight `ours` of layer `layer`: matrix [n, k], or vector of n if k == 0. The shape on disk is
- * given where it is not that (rank 0: it is). */
+/* Adds weight `ours` of layer `layer`: matrix [n, k], or vector of n if k == 0. The shape on disk
+ * is given where it is not that (rank 0: it is). */
 static enum snug_status add(struct list *list, const char *ours, int layer, int64_t n, int64_t k,
                             struct snug_shape disk, struct snug_error *error)
 {
@@ -157,7 +160,8 @@ static enum snug_status add_vision_layer(struct list *list, int i, struct snug_e
 {
     const struct snug_vision_config *v = &list->config->vision;
     int64_t d = v->hidden, f = v->intermediate;
-    static const char *const qkv[3] = {"vision.layer.%d.q", "vision.layer.%d.k", "vision.layer.%d.v"};
+    static const char *const qkv[3] = {"vision.layer.%d.q", "vision.layer.%d.k",
+                                       "vision.layer.%d.v"};
     VECTOR("vision.layer.%d.norm1.weight", i, d);
     if (!v->rms_norm)
         VECTOR("vision.layer.%d.norm1.bias", i, d);
@@ -244,13 +248,15 @@ static enum snug_status add_head(struct list *list, const struct snug_safetensor
     }
     if (list->config->tie_allowed)
         return SNUG_STATUS_OK;
-    return snug_error_set(error, SNUG_STATUS_MODEL,
-                          "%s: no tensor language_model.lm_head.weight [%lld, %lld], and tie_word_embeddings is "
-                          "false: the folder has no output head", folder, (long long)t->vocabulary,
-                          (long long)t->hidden);
+    return snug_error_set(
+        error, SNUG_STATUS_MODEL,
+        "%s: no tensor language_model.lm_head.weight [%lld, %lld], and tie_word_embeddings is "
+        "false: the folder has no output head",
+        folder, (long long)t->vocabulary, (long long)t->hidden);
 }
 
-enum snug_status snug_internvl_weights(struct snug_model *model, const struct snug_safetensors *checkpoint,
+enum snug_status snug_internvl_weights(struct snug_model *model,
+                                       const struct snug_safetensors *checkpoint,
                                        const char *folder, struct snug_error *error)
 {
     struct snug_weight_list weights;
@@ -276,8 +282,11 @@ static void vision_layer(struct snug_builder *b, int i, int64_t rows, int x)
 {
     const struct snug_vision_config *v = &b->model->config.vision;
     int64_t d = v->hidden, f = v->intermediate;
-    struct snug_attention_shape shape = {.heads = v->heads, .kv_heads = v->heads, .head_dim = v->head_dim,
-                                         .capacity = snug_panel_count(rows) * SNUG_PANEL, .rows_per_sequence = rows};
+    struct snug_attention_shape shape = {.heads = v->heads,
+                                         .kv_heads = v->heads,
+                                         .head_dim = v->head_dim,
+                                         .capacity = snug_panel_count(rows) * SNUG_PANEL,
+                                         .rows_per_sequence = rows};
     snug_builder_prefix(b, "vision.layer.%d", i);
     int normed = snug_build_norm(b, x, v->rms_norm, v->eps, "norm1");
     int q = snug_build_linear(b, normed, d, "q", "q");
@@ -287,8 +296,10 @@ static void vision_layer(struct snug_builder *b, int i, int64_t rows, int x)
         snug_build_norm_in_place(b, q, v->eps, "q_norm");
         snug_build_norm_in_place(b, k, v->eps, "k_norm");
     }
-    int k_cache = snug_build_cache(b, SNUG_OPERAND_KIND_SCRATCH, SNUG_DTYPE_F32, &shape, false, "k_cache");
-    int v_cache = snug_build_cache(b, SNUG_OPERAND_KIND_SCRATCH, SNUG_DTYPE_F32, &shape, true, "v_cache");
+    int k_cache =
+        snug_build_cache(b, SNUG_OPERAND_KIND_SCRATCH, SNUG_DTYPE_F32, &shape, false, "k_cache");
+    int v_cache =
+        snug_build_cache(b, SNUG_OPERAND_KIND_SCRATCH, SNUG_DTYPE_F32, &shape, true, "v_cache");
     int mixed = snug_build_attention(b, &shape, q, k, u, k_cache, v_cache);
     int attention = snug_build_linear(b, mixed, d, "o", "attention");
     snug_build_residual(b, x, attention, "scale1", NULL);
@@ -351,8 +362,9 @@ static void vision_phase(struct snug_builder *b, const struct snug_program_optio
     step->out[0] = handles->features;
 }
 
-void snug_internvl_program(const struct snug_model *model, const struct snug_program_options *options,
-                           struct snug_program *program, struct snug_program_handles *handles)
+void snug_internvl_program(const struct snug_model *model,
+                           const struct snug_program_options *options, struct snug_program *program,
+                           struct snug_program_handles *handles)
 {
     struct snug_builder b;
     snug_builder_init(&b, model, program);

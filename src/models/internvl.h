@@ -5,14 +5,16 @@
 
 #include "models/model.h"
 
-/* The weights the configuration calls for, with names and shapes, each found in the checkpoint; and every
- * tensor of the checkpoint accounted for. Appends to model->weights. */
+/* The weights the configuration calls for, with names and shapes, each found in the checkpoint; and
+ * every tensor of the checkpoint accounted for. Appends to model->weights. */
 SNUG_CHECK_RESULT enum snug_status snug_internvl_weights(struct snug_model *model,
                                                          const struct snug_safetensors *checkpoint,
-                                                         const char *folder, struct snug_error *error);
+                                                         const char *folder,
+                                                         struct snug_error *error);
 
 /* Lays out vision, prefill and decode. */
-void snug_internvl_program(const struct snug_model *model, const struct snug_program_options *options,
-                           struct snug_program *program, struct snug_program_handles *handles);
+void snug_internvl_program(const struct snug_model *model,
+                           const struct snug_program_options *options, struct snug_program *program,
+                           struct snug_program_handles *handles);
 
 #endif

@@ -14,26 +14,29 @@ struct reader {
 static enum snug_status bad(const struct reader *r, enum snug_status status, const char *key,
                             const char *expected, const char *found)
 {
-    return snug_error_set(r->error, status, "%s: %s is %s, but only %s is supported", r->file, key, found, expected);
+    return snug_error_set(r->error, status, "%s: %s is %s, but only %s is supported", r->file, key,
+                          found, expected);
 }
 
-static enum snug_status get_int(const struct reader *r, json_t *object, const char *key, int64_t low,
-                                int64_t high, int64_t *out)
+static enum snug_status get_int(const struct reader *r, json_t *object, const char *key,
+                                int64_t low, int64_t high, int64_t *out)
 {
     return snug_json_get_int(object, key, low, high, out, r->file, r->error);
 }
 
-static enum snug_status need_int(const struct reader *r, json_t *object, const char *key, int64_t high,
-                                 int64_t *out)
+static enum snug_status need_int(const struct reader *r, json_t *object, const char *key,
+                                 int64_t high, int64_t *out)
 {
     json_t *value = json_object_get(object, key);
     if (!value || json_is_null(value))
-        return snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: key \"%s\" is missing", r->file, key);
+        return snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: key \"%s\" is missing", r->file,
+                              key);
     return get_int(r, object, key, 1, high, out);
 }
 
 /* A number or [height, width] with both equal. */
-static enum snug_status need_side(const struct reader *r, json_t *object, const char *key, int64_t *out)
+static enum snug_status need_side(const struct reader *r, json_t *object, const char *key,
+                                  int64_t *out)
 {
     json_t *value = json_object_get(object, key);
     if (json_is_array(value)) {
@@ -48,7 +51,8 @@ static enum snug_status need_side(const struct reader *r, json_t *object, const 
 }
 
 /* The key must be absent, null or this string. */
-static enum snug_status only_string(const struct reader *r, json_t *object, const char *key, const char *expected)
+static enum snug_status only_string(const struct reader *r, json_t *object, const char *key,
+                                    const char *expected)
 {
     const char *found = expected;
     enum snug_status status = snug_json_get_string(object, key, &found, r->file, r->error);
@@ -57,12 +61,14 @@ static enum snug_status only_string(const struct reader *r, json_t *object, cons
     return status;
 }
 
-static enum snug_status only_bool(const struct reader *r, json_t *object, const char *key, bool expected)
+static enum snug_status only_bool(const struct reader *r, json_t *object, const char *key,
+                                  bool expected)
 {
     bool found = expected;
     enum snug_status status = snug_json_get_bool(object, key, &found, r->file, r->error);
     if (!status && found != expected)
-        status = bad(r, SNUG_STATUS_UNSUPPORTED, key, expected ? "true" : "false", found ? "true" : "false");
+        status = bad(r, SNUG_STATUS_UNSUPPORTED, key, expected ? "true" : "false",
+                     found ? "true" : "false");
     return status;
 }
 
@@ -71,7 +77,8 @@ static enum snug_status get_eps(const struct reader *r, json_t *object, const ch
     double eps = 1e-6;
     enum snug_status status = snug_json_get_double(object, key, &eps, r->file, r->error);
     if (!status && !(eps > 0 && eps < 1))
-        status = snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: %s must lie between 0 and 1", r->file, key);
+        status = snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: %s must lie between 0 and 1",
+                                r->file, key);
     *out = (float)eps;
     return status;
 }
@@ -84,7 +91,8 @@ static enum snug_status get_eps(const struct reader *r, json_t *object, const ch
     } while (0)
 
 /* rope_theta + rope_scaling (4.x), or rope_parameters (5.x); a bare "type" counts as rope_type. */
-static enum snug_status read_rope(const struct reader *r, json_t *text, struct snug_rope_config *rope)
+static enum snug_status read_rope(const struct reader *r, json_t *text,
+                                  struct snug_rope_config *rope)
 {
     *rope = (struct snug_rope_config){.theta = 10000.0, .factor = 1.0};
     TRY(need_int(r, text, "max_position_embeddings", 1 << 30, &rope->max_position));
@@ -103,13 +111,17 @@ static enum snug_status read_rope(const struct reader *r, json_t *text, struct s
         } else if (strcmp(type, "default"))
             return bad(r, SNUG_STATUS_UNSUPPORTED, "rope_type", "\"default\" or \"dynamic\"", type);
     } else if (scaling && !json_is_null(scaling))
-        return snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: rope_scaling must be an object", r->file);
-    if (!(rope->theta > 1) || !isfinite(rope->theta) || !(rope->factor >= 1) || !isfinite(rope->factor))
-        return snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: rope_theta or factor is out of range", r->file);
+        return snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: rope_scaling must be an object",
+                              r->file);
+    if (!(rope->theta > 1) || !isfinite(rope->theta) || !(rope->factor >= 1) ||
+        !isfinite(rope->factor))
+        return snug_error_set(r->error, SNUG_STATUS_FORMAT,
+                              "%s: rope_theta or factor is out of range", r->file);
     return SNUG_STATUS_OK;
 }
 
-static enum snug_status read_text(const struct reader *r, json_t *text, struct snug_text_config *out)
+static enum snug_status read_text(const struct reader *r, json_t *text,
+                                  struct snug_text_config *out)
 {
     TRY(only_string(r, text, "model_type", "qwen2"));
     json_t *architecture = json_array_get(json_object_get(text, "architectures"), 0);
@@ -129,18 +141,20 @@ static enum snug_status read_text(const struct reader *r, json_t *text, struct s
     TRY(need_int(r, text, "vocab_size", SNUG_MAX_VOCABULARY, &out->vocabulary));
     TRY(get_eps(r, text, "rms_norm_eps", &out->eps));
     if (out->hidden % out->heads || out->heads % out->kv_heads)
-        return snug_error_set(r->error, SNUG_STATUS_FORMAT,
-                              "%s: hidden_size %lld, num_attention_heads %lld and num_key_value_heads %lld do not "
-                              "divide", r->file, (long long)out->hidden, (long long)out->heads,
-                              (long long)out->kv_heads);
+        return snug_error_set(
+            r->error, SNUG_STATUS_FORMAT,
+            "%s: hidden_size %lld, num_attention_heads %lld and num_key_value_heads %lld do not "
+            "divide",
+            r->file, (long long)out->hidden, (long long)out->heads, (long long)out->kv_heads);
     if (out->head_dim % 2 || out->head_dim > SNUG_MAX_HEAD_DIM)
-        return snug_error_set(r->error, SNUG_STATUS_UNSUPPORTED, "%s: a head of %lld is odd or above %d", r->file,
+        return snug_error_set(r->error, SNUG_STATUS_UNSUPPORTED,
+                              "%s: a head of %lld is odd or above %d", r->file,
                               (long long)out->head_dim, SNUG_MAX_HEAD_DIM);
     return read_rope(r, text, &out->rope);
 }
 
-static enum snug_status read_vision(const struct reader *r, json_t *vision, enum snug_layout_kind layout,
-                                    struct snug_vision_config *out)
+static enum snug_status read_vision(const struct reader *r, json_t *vision,
+                                    enum snug_layout_kind layout, struct snug_vision_config *out)
 {
     bool hf = layout == SNUG_LAYOUT_KIND_HF;
     const char *norm = "layer_norm";
@@ -158,8 +172,10 @@ static enum snug_status read_vision(const struct reader *r, json_t *vision, enum
     TRY(need_side(r, vision, "patch_size", &out->patch));
     TRY(get_eps(r, vision, "layer_norm_eps", &out->eps));
     TRY(snug_json_get_string(vision, "norm_type", &norm, r->file, r->error));
-    TRY(snug_json_get_bool(vision, hf ? "attention_bias" : "qkv_bias", &out->qkv_bias, r->file, r->error));
-    TRY(snug_json_get_bool(vision, hf ? "use_qk_norm" : "qk_normalization", &out->qk_norm, r->file, r->error));
+    TRY(snug_json_get_bool(vision, hf ? "attention_bias" : "qkv_bias", &out->qkv_bias, r->file,
+                           r->error));
+    TRY(snug_json_get_bool(vision, hf ? "use_qk_norm" : "qk_normalization", &out->qk_norm, r->file,
+                           r->error));
     TRY(only_bool(r, vision, "use_absolute_position_embeddings", true));
     TRY(only_bool(r, vision, "use_mean_pooling", true));
     TRY(only_bool(r, vision, "use_mask_token", false));
@@ -167,18 +183,23 @@ static enum snug_status read_vision(const struct reader *r, json_t *vision, enum
     out->rms_norm = !strcmp(norm, "rms_norm");
     if (!out->rms_norm && strcmp(norm, "layer_norm"))
         return bad(r, SNUG_STATUS_UNSUPPORTED, "norm_type", "\"layer_norm\" or \"rms_norm\"", norm);
-    if (out->hidden % out->heads || out->image_side % out->patch || (out->image_side / out->patch) % 2)
-        return snug_error_set(r->error, SNUG_STATUS_UNSUPPORTED,
-                              "%s: vision: hidden_size must divide by the heads, image_size by patch_size into an "
-                              "even number", r->file);
+    if (out->hidden % out->heads || out->image_side % out->patch ||
+        (out->image_side / out->patch) % 2)
+        return snug_error_set(
+            r->error, SNUG_STATUS_UNSUPPORTED,
+            "%s: vision: hidden_size must divide by the heads, image_size by patch_size into an "
+            "even number",
+            r->file);
     out->head_dim = out->hidden / out->heads;
     if (out->head_dim > SNUG_MAX_HEAD_DIM)
-        return snug_error_set(r->error, SNUG_STATUS_UNSUPPORTED, "%s: vision: a head of %lld is above %d", r->file,
+        return snug_error_set(r->error, SNUG_STATUS_UNSUPPORTED,
+                              "%s: vision: a head of %lld is above %d", r->file,
                               (long long)out->head_dim, SNUG_MAX_HEAD_DIM);
     return SNUG_STATUS_OK;
 }
 
-/* select_layer / vision_feature_layer: index into [embeddings, layer 0, layer 1, ...], negative from the end. */
+/* select_layer / vision_feature_layer: index into [embeddings, layer 0, layer 1, ...], negative
+ * from the end. */
 static enum snug_status read_select_layer(const struct reader *r, json_t *root, const char *key,
                                           struct snug_vision_config *vision)
 {
@@ -188,7 +209,8 @@ static enum snug_status read_select_layer(const struct reader *r, json_t *root, 
     return SNUG_STATUS_OK;
 }
 
-static enum snug_status read_config(const struct reader *r, json_t *root, struct snug_model_config *out)
+static enum snug_status read_config(const struct reader *r, json_t *root,
+                                    struct snug_model_config *out)
 {
     const char *type = "";
     TRY(snug_json_get_string(root, "model_type", &type, r->file, r->error));
@@ -196,15 +218,18 @@ static enum snug_status read_config(const struct reader *r, json_t *root, struct
     const char *name = json_is_string(architecture) ? json_string_value(architecture) : type;
     bool hf = !strcmp(type, "internvl"), original = !strcmp(type, "internvl_chat");
     if (!hf && !original)
-        return snug_error_set(r->error, SNUG_STATUS_UNSUPPORTED,
-                              "%s: model_type \"%s\" (%s) is not supported; snug reads InternVL3 folders: "
-                              "\"internvl\" (-hf) and \"internvl_chat\" (original)", r->file, type, name);
+        return snug_error_set(
+            r->error, SNUG_STATUS_UNSUPPORTED,
+            "%s: model_type \"%s\" (%s) is not supported; snug reads InternVL3 folders: "
+            "\"internvl\" (-hf) and \"internvl_chat\" (original)",
+            r->file, type, name);
     snprintf(out->architecture, sizeof out->architecture, "%s", name);
     out->layout = hf ? SNUG_LAYOUT_KIND_HF : SNUG_LAYOUT_KIND_ORIGINAL;
     json_t *text = json_object_get(root, hf ? "text_config" : "llm_config");
     json_t *vision = json_object_get(root, "vision_config");
     if (!json_is_object(text) || !json_is_object(vision))
-        return snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: %s and vision_config must both be there", r->file,
+        return snug_error_set(r->error, SNUG_STATUS_FORMAT,
+                              "%s: %s and vision_config must both be there", r->file,
                               hf ? "text_config" : "llm_config");
     TRY(read_text(r, text, &out->text));
     TRY(read_vision(r, vision, out->layout, &out->vision));
@@ -227,7 +252,8 @@ static enum snug_status read_config(const struct reader *r, json_t *root, struct
         TRY(get_int(r, root, "image_seq_length", 1, 1 << 20, &length));
         if (length != out->tokens_per_tile)
             return snug_error_set(r->error, SNUG_STATUS_FORMAT,
-                                  "%s: image_seq_length is %lld, but image_size and patch_size give %lld tokens a tile",
+                                  "%s: image_seq_length is %lld, but image_size and patch_size "
+                                  "give %lld tokens a tile",
                                   r->file, (long long)length, (long long)out->tokens_per_tile);
         return SNUG_STATUS_OK;
     }
@@ -239,14 +265,15 @@ static enum snug_status read_config(const struct reader *r, json_t *root, struct
         return bad(r, SNUG_STATUS_UNSUPPORTED, "ps_version", "\"v1\" or \"v2\"", version);
     TRY(get_int(r, root, "force_image_size", 1, 16384, &forced));
     if (forced != out->vision.image_side)
-        return bad(r, SNUG_STATUS_UNSUPPORTED, "force_image_size", "vision_config.image_size", "another size");
+        return bad(r, SNUG_STATUS_UNSUPPORTED, "force_image_size", "vision_config.image_size",
+                   "another size");
     TRY(get_int(r, root, "min_dynamic_patch", 1, SNUG_MAX_TILES, &out->tiles.min_tiles));
     TRY(get_int(r, root, "max_dynamic_patch", 1, SNUG_MAX_TILES, &out->tiles.max_tiles));
     return snug_json_get_bool(root, "use_thumbnail", &out->tiles.thumbnail, r->file, r->error);
 }
 
-static enum snug_status read_colour(const struct reader *r, json_t *root, const char *key, bool positive,
-                                    float out[3])
+static enum snug_status read_colour(const struct reader *r, json_t *root, const char *key,
+                                    bool positive, float out[3])
 {
     json_t *list = json_object_get(root, key);
     if (!list || json_is_null(list))
@@ -254,15 +281,18 @@ static enum snug_status read_colour(const struct reader *r, json_t *root, const 
     for (size_t i = 0; i < 3; i++) {
         json_t *value = json_array_get(list, i);
         double v = json_number_value(value);
-        if (json_array_size(list) != 3 || !json_is_number(value) || !(fabs(v) < 1e6) || (positive && !(v > 0)))
-            return snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: %s must be three numbers", r->file, key);
+        if (json_array_size(list) != 3 || !json_is_number(value) || !(fabs(v) < 1e6) ||
+            (positive && !(v > 0)))
+            return snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: %s must be three numbers",
+                                  r->file, key);
         out[i] = (float)v;
     }
     return SNUG_STATUS_OK;
 }
 
 /* The image processor's settings. The original layout's file holds crop_size and no tiling keys. */
-static enum snug_status read_processor(const struct reader *r, json_t *root, struct snug_model_config *out)
+static enum snug_status read_processor(const struct reader *r, json_t *root,
+                                       struct snug_model_config *out)
 {
     int64_t resample = 3, side = out->tiles.tile_side;
     json_t *size = json_object_get(root, "size");
@@ -275,35 +305,42 @@ static enum snug_status read_processor(const struct reader *r, json_t *root, str
     } else
         TRY(get_int(r, root, "size", 1, 16384, &side));
     if (side != out->tiles.tile_side)
-        return snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: size is %lld, but the vision tower takes %lld",
-                              r->file, (long long)side, (long long)out->tiles.tile_side);
+        return snug_error_set(r->error, SNUG_STATUS_FORMAT,
+                              "%s: size is %lld, but the vision tower takes %lld", r->file,
+                              (long long)side, (long long)out->tiles.tile_side);
     TRY(get_int(r, root, "resample", 0, 5, &resample));
     if (resample != 2 && resample != 3)
-        return bad(r, SNUG_STATUS_UNSUPPORTED, "resample", "3 (bicubic) or 2 (bilinear)", "another filter");
+        return bad(r, SNUG_STATUS_UNSUPPORTED, "resample", "3 (bicubic) or 2 (bilinear)",
+                   "another filter");
     out->tiles.filter = resample == 3 ? SNUG_FILTER_BICUBIC : SNUG_FILTER_BILINEAR;
     TRY(get_int(r, root, "min_patches", 1, SNUG_MAX_TILES, &out->tiles.min_tiles));
     TRY(get_int(r, root, "max_patches", 1, SNUG_MAX_TILES, &out->tiles.max_tiles));
     if (out->tiles.min_tiles > out->tiles.max_tiles)
-        return snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: min_patches is above max_patches", r->file);
+        return snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: min_patches is above max_patches",
+                              r->file);
     TRY(read_colour(r, root, "image_mean", false, out->tiles.mean));
     return read_colour(r, root, "image_std", true, out->tiles.std);
 }
 
-static enum snug_status add_stop_id(const struct reader *r, struct snug_model_config *out, json_t *value)
+static enum snug_status add_stop_id(const struct reader *r, struct snug_model_config *out,
+                                    json_t *value)
 {
     json_int_t id = json_integer_value(value);
     if (!json_is_integer(value) || id < 0 || id >= SNUG_MAX_VOCABULARY)
-        return snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: eos_token_id must hold token ids", r->file);
+        return snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: eos_token_id must hold token ids",
+                              r->file);
     for (int i = 0; i < out->stop_id_count; i++)
         if (out->stop_ids[i] == (int32_t)id)
             return SNUG_STATUS_OK;
     if (out->stop_id_count == SNUG_MAX_STOP_IDS)
-        return snug_error_set(r->error, SNUG_STATUS_LIMIT, "%s: more than %d stop ids", r->file, SNUG_MAX_STOP_IDS);
+        return snug_error_set(r->error, SNUG_STATUS_LIMIT, "%s: more than %d stop ids", r->file,
+                              SNUG_MAX_STOP_IDS);
     out->stop_ids[out->stop_id_count++] = (int32_t)id;
     return SNUG_STATUS_OK;
 }
 
-static enum snug_status read_stop_ids(const struct reader *r, json_t *root, struct snug_model_config *out)
+static enum snug_status read_stop_ids(const struct reader *r, json_t *root,
+                                      struct snug_model_config *out)
 {
     json_t *eos = json_object_get(root, "eos_token_id");
     if (!eos || json_is_null(eos))
@@ -315,17 +352,21 @@ static enum snug_status read_stop_ids(const struct reader *r, json_t *root, stru
     return SNUG_STATUS_OK;
 }
 
-static enum snug_status read_generation(const struct reader *r, json_t *root, struct snug_model_config *out)
+static enum snug_status read_generation(const struct reader *r, json_t *root,
+                                        struct snug_model_config *out)
 {
     TRY(get_int(r, root, "max_new_tokens", 1, SNUG_MAX_NEW_TOKENS, &out->max_new_tokens));
     return read_stop_ids(r, root, out);
 }
 
-typedef enum snug_status read_fn(const struct reader *r, json_t *root, struct snug_model_config *out);
+typedef enum snug_status read_fn(const struct reader *r, json_t *root,
+                                 struct snug_model_config *out);
 
-/* Reads FOLDER/NAME as an object (or its member `within`) through `read`; *found tells if it was there. */
-static enum snug_status read_file(const struct snug_folder *folder, const struct snug_allocator *allocator,
-                                  const char *name, const char *within, read_fn *read, bool *found,
+/* Reads FOLDER/NAME as an object (or its member `within`) through `read`; *found tells if it was
+ * there. */
+static enum snug_status read_file(const struct snug_folder *folder,
+                                  const struct snug_allocator *allocator, const char *name,
+                                  const char *within, read_fn *read, bool *found,
                                   struct snug_model_config *out, struct snug_error *error)
 {
     struct snug_blob blob = {0};
@@ -352,33 +393,40 @@ static enum snug_status read_file(const struct snug_folder *folder, const struct
     return status;
 }
 
-static enum snug_status read_eos_of_config(const struct reader *r, json_t *root, struct snug_model_config *out)
+static enum snug_status read_eos_of_config(const struct reader *r, json_t *root,
+                                           struct snug_model_config *out)
 {
     /* llm_config's eos of the original layout is not a stop token (facts 8.1). */
     json_t *text = json_object_get(root, "text_config");
     return json_is_object(text) ? read_stop_ids(r, text, out) : SNUG_STATUS_OK;
 }
 
-enum snug_status snug_model_config_read(const struct snug_folder *folder, const struct snug_allocator *allocator,
+enum snug_status snug_model_config_read(const struct snug_folder *folder,
+                                        const struct snug_allocator *allocator,
                                         struct snug_model_config *out, struct snug_error *error)
 {
     bool found = false, has_processor = false;
     struct snug_model_config config = {0};
-    config.tiles = (struct snug_tile_options){.min_tiles = 1, .max_tiles = 12, .thumbnail = true,
+    config.tiles = (struct snug_tile_options){.min_tiles = 1,
+                                              .max_tiles = 12,
+                                              .thumbnail = true,
                                               .filter = SNUG_FILTER_BICUBIC,
-                                              .mean = {0.485f, 0.456f, 0.406f}, .std = {0.229f, 0.224f, 0.225f}};
+                                              .mean = {0.485f, 0.456f, 0.406f},
+                                              .std = {0.229f, 0.224f, 0.225f}};
     TRY(read_file(folder, allocator, "config.json", NULL, read_config, &found, &config, error));
     config.tiles.tile_side = config.vision.image_side;
     if (snug_folder_has(folder, "preprocessor_config.json"))
-        TRY(read_file(folder, allocator, "preprocessor_config.json", NULL, read_processor, &has_processor, &config,
-                      error));
+        TRY(read_file(folder, allocator, "preprocessor_config.json", NULL, read_processor,
+                      &has_processor, &config, error));
     else if (snug_folder_has(folder, "processor_config.json"))
         TRY(read_file(folder, allocator, "processor_config.json", "image_processor", read_processor,
                       &has_processor, &config, error));
     if (snug_folder_has(folder, "generation_config.json"))
-        TRY(read_file(folder, allocator, "generation_config.json", NULL, read_generation, &found, &config, error));
+        TRY(read_file(folder, allocator, "generation_config.json", NULL, read_generation, &found,
+                      &config, error));
     if (!config.stop_id_count)
-        TRY(read_file(folder, allocator, "config.json", NULL, read_eos_of_config, &found, &config, error));
+        TRY(read_file(folder, allocator, "config.json", NULL, read_eos_of_config, &found, &config,
+                      error));
     *out = config;
     return SNUG_STATUS_OK;
 }

@@ -19,8 +19,9 @@ static enum snug_status load_weights(struct snug_model *model, const struct snug
     if (!status && model->weights_bytes > available) {
         char want[24], have[24];
         status = snug_error_set(error, SNUG_STATUS_DOES_NOT_FIT,
-                                "%s: the weights take %s, but only %s of memory is free", folder->path,
-                                snug_format_bytes(model->weights_bytes, want), snug_format_bytes(available, have));
+                                "%s: the weights take %s, but only %s of memory is free",
+                                folder->path, snug_format_bytes(model->weights_bytes, want),
+                                snug_format_bytes(available, have));
     }
     if (!status)
         status = model->device->take(model->device, model->weights_bytes, &model->region, error);
@@ -28,14 +29,16 @@ static enum snug_status load_weights(struct snug_model *model, const struct snug
         struct snug_weight *weight = &model->weights[i];
         snug_weight_pack(weight, model->region.base, pool);
         weight->data = model->region.base + weight->offset;
-        snug_safetensors_discard(checkpoint, weight->view); /* a hint: never a second copy in memory */
+        snug_safetensors_discard(checkpoint,
+                                 weight->view); /* a hint: never a second copy in memory */
         weight->view = NULL;
     }
     snug_safetensors_close(checkpoint);
     return status;
 }
 
-enum snug_status snug_model_weights_list(struct snug_model *model, const struct snug_safetensors *checkpoint,
+enum snug_status snug_model_weights_list(struct snug_model *model,
+                                         const struct snug_safetensors *checkpoint,
                                          const char *folder, struct snug_error *error)
 {
     snug_arena_init(&model->arena, model->allocator);
@@ -83,8 +86,10 @@ void snug_model_free(struct snug_model *model)
     snug_free(model->allocator, model);
 }
 
-enum snug_status snug_model_program(const struct snug_model *model, const struct snug_program_options *options,
-                                    const struct snug_allocator *allocator, struct snug_program *program,
+enum snug_status snug_model_program(const struct snug_model *model,
+                                    const struct snug_program_options *options,
+                                    const struct snug_allocator *allocator,
+                                    struct snug_program *program,
                                     struct snug_program_handles *handles, struct snug_error *error)
 {
     snug_program_init(program, allocator);

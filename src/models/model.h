@@ -1,7 +1,6 @@
-/* A loaded model: its configuration, its weights in one region, and how to build its program. What is
- * here is common to every family; a family adds a file that reads its folder and one that lays out its
- * forward pass.
- * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+/* A loaded model: its configuration, its weights in one region, and how to build its program. What
+ * is here is common to every family; a family adds a file that reads its folder and one that lays
+ * out its forward pass. Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #ifndef SNUG_MODELS_MODEL_H
 #define SNUG_MODELS_MODEL_H
 
@@ -38,23 +37,23 @@ struct snug_model_config {
     struct snug_vision_config vision;
     struct snug_tile_options tiles;
     int64_t tokens_per_tile;
-    int64_t image_token_id;   /* -1: not in config.json (original layout) */
-    bool tie_allowed;         /* without a head on disk the embedding serves */
+    int64_t image_token_id; /* -1: not in config.json (original layout) */
+    bool tie_allowed;       /* without a head on disk the embedding serves */
     int32_t stop_ids[SNUG_MAX_STOP_IDS];
     int stop_id_count;
-    int64_t max_new_tokens;   /* of generation_config.json; 0: not given */
+    int64_t max_new_tokens; /* of generation_config.json; 0: not given */
 };
 
 /* One weight as the program uses it. Matrices are panels in the stored type; vectors and
  * position tables are widened to f32 rows. */
 struct snug_weight {
-    const char *name;        /* ours: "text.layer.3.q.weight" */
-    const char *source;      /* the checkpoint's tensor, for messages */
+    const char *name;                    /* ours: "text.layer.3.q.weight" */
+    const char *source;                  /* the checkpoint's tensor, for messages */
     const struct snug_tensor_view *view; /* while loading */
-    int64_t n, k;            /* matrix [n, k]; vector or table of n elements if k == 0 */
-    int64_t first_row;       /* of the source (the original layout stacks q, k, v) */
-    enum snug_dtype dtype;   /* as held: f32, f16, bf16 */
-    size_t offset, bytes;    /* in the region */
+    int64_t n, k;          /* matrix [n, k]; vector or table of n elements if k == 0 */
+    int64_t first_row;     /* of the source (the original layout stacks q, k, v) */
+    enum snug_dtype dtype; /* as held: f32, f16, bf16 */
+    size_t offset, bytes;  /* in the region */
     const void *data;
 };
 
@@ -72,39 +71,39 @@ struct snug_model {
     double load_ms;
 };
 
-/* Reads config.json, (pre)processor_config.json and generation_config.json of a folder. No weights are
- * touched. Errors: NOT_FOUND, FORMAT, UNSUPPORTED naming file, key, expected and found. */
+/* Reads config.json, (pre)processor_config.json and generation_config.json of a folder. No weights
+ * are touched. Errors: NOT_FOUND, FORMAT, UNSUPPORTED naming file, key, expected and found. */
 SNUG_CHECK_RESULT enum snug_status snug_model_config_read(const struct snug_folder *folder,
                                                           const struct snug_allocator *allocator,
                                                           struct snug_model_config *out,
                                                           struct snug_error *error);
 
-/* Loads a folder: configuration, every tensor's name and shape checked, weights packed into one region of
- * the device. pool may be NULL. *out: free with snug_model_free. Errors: those above, MODEL
- * (missing, misshapen or unknown tensor), DOES_NOT_FIT, MEMORY. */
-SNUG_CHECK_RESULT enum snug_status snug_model_load(const struct snug_folder *folder,
-                                                   const struct snug_device *device, struct snug_pool *pool,
-                                                   const struct snug_allocator *allocator,
-                                                   struct snug_model **out, struct snug_error *error);
+/* Loads a folder: configuration, every tensor's name and shape checked, weights packed into one
+ * region of the device. pool may be NULL. *out: free with snug_model_free. Errors: those above,
+ * MODEL (missing, misshapen or unknown tensor), DOES_NOT_FIT, MEMORY. */
+SNUG_CHECK_RESULT enum snug_status
+snug_model_load(const struct snug_folder *folder, const struct snug_device *device,
+                struct snug_pool *pool, const struct snug_allocator *allocator,
+                struct snug_model **out, struct snug_error *error);
 void snug_model_free(struct snug_model *model); /* NULL allowed */
 
 /* Only the list of weights with their sources, checked against a checkpoint, nothing loaded:
- * for `inspect`. Fills weights, weight_count, weights_bytes and parameters of *model (zeroed before, allocator and
- * config set); free with snug_model_weights_free. */
-SNUG_CHECK_RESULT enum snug_status snug_model_weights_list(struct snug_model *model,
-                                                           const struct snug_safetensors *checkpoint,
-                                                           const char *folder, struct snug_error *error);
+ * for `inspect`. Fills weights, weight_count, weights_bytes and parameters of *model (zeroed
+ * before, allocator and config set); free with snug_model_weights_free. */
+SNUG_CHECK_RESULT enum snug_status
+snug_model_weights_list(struct snug_model *model, const struct snug_safetensors *checkpoint,
+                        const char *folder, struct snug_error *error);
 void snug_model_weights_free(struct snug_model *model);
 
 /* ---- the program ---- */
 
 struct snug_program_options {
-    int64_t vision_batch;   /* tiles a run */
-    int64_t tiles;          /* rows of the features, in tiles; 0: no vision phase */
-    int64_t prefill_chunk;  /* tokens a run */
-    int64_t capacity;       /* positions of the key/value cache; rounded up to a multiple of 16 */
+    int64_t vision_batch;     /* tiles a run */
+    int64_t tiles;            /* rows of the features, in tiles; 0: no vision phase */
+    int64_t prefill_chunk;    /* tokens a run */
+    int64_t capacity;         /* positions of the key/value cache; rounded up to a multiple of 16 */
     enum snug_dtype kv_dtype; /* F16 or F32 */
-    bool all_logits;        /* logits of every row of a chunk, not only the last (tests) */
+    bool all_logits;          /* logits of every row of a chunk, not only the last (tests) */
 };
 
 /* Phases and operands the driver needs to know. -1 where there is no vision. */
@@ -115,12 +114,11 @@ struct snug_program_handles {
     int decode_ids, decode_image_row, decode_inv_freq, decode_logits;
 };
 
-/* Builds and finishes the program of `model` into *program (initialised here; the caller frees it). */
-SNUG_CHECK_RESULT enum snug_status snug_model_program(const struct snug_model *model,
-                                                      const struct snug_program_options *options,
-                                                      const struct snug_allocator *allocator,
-                                                      struct snug_program *program,
-                                                      struct snug_program_handles *handles,
-                                                      struct snug_error *error);
+/* Builds and finishes the program of `model` into *program (initialised here; the caller frees it).
+ */
+SNUG_CHECK_RESULT enum snug_status
+snug_model_program(const struct snug_model *model, const struct snug_program_options *options,
+                   const struct snug_allocator *allocator, struct snug_program *program,
+                   struct snug_program_handles *handles, struct snug_error *error);
 
 #endif

@@ -13,7 +13,10 @@ void snug_weight_list_init(struct snug_weight_list *list, struct snug_model *mod
     *list = (struct snug_weight_list){.model = model, .checkpoint = checkpoint, .folder = folder};
 }
 
-void snug_weight_list_free(struct snug_weight_list *list) { snug_free(list->model->allocator, list->used); }
+void snug_weight_list_free(struct snug_weight_list *list)
+{
+    snug_free(list->model->allocator, list->used);
+}
 
 static bool same_shape(const struct snug_shape *a, const struct snug_shape *b)
 {
@@ -24,14 +27,17 @@ static enum snug_status grow(struct snug_weight_list *list, struct snug_error *e
 {
     struct snug_model *model = list->model;
     if (!list->used) {
-        list->used = snug_calloc(model->allocator, snug_safetensors_count(list->checkpoint) + 1, sizeof *list->used);
+        list->used = snug_calloc(model->allocator, snug_safetensors_count(list->checkpoint) + 1,
+                                 sizeof *list->used);
         if (!list->used)
-            return snug_error_memory(error, snug_safetensors_count(list->checkpoint), "the list of weights");
+            return snug_error_memory(error, snug_safetensors_count(list->checkpoint),
+                                     "the list of weights");
     }
     if (model->weight_count < list->capacity)
         return SNUG_STATUS_OK;
     size_t capacity = list->capacity ? 2 * list->capacity : 64;
-    struct snug_weight *grown = snug_realloc_array(model->allocator, model->weights, capacity, sizeof *grown);
+    struct snug_weight *grown =
+        snug_realloc_array(model->allocator, model->weights, capacity, sizeof *grown);
     if (!grown)
         return snug_error_memory(error, capacity * sizeof *grown, "the list of weights");
     model->weights = grown;
@@ -39,9 +45,10 @@ static enum snug_status grow(struct snug_weight_list *list, struct snug_error *e
     return SNUG_STATUS_OK;
 }
 
-static enum snug_status find_view(const struct snug_weight_list *list, const struct snug_weight_request *request,
-                                  const struct snug_shape *expected, const struct snug_tensor_view **out,
-                                  struct snug_error *error)
+static enum snug_status find_view(const struct snug_weight_list *list,
+                                  const struct snug_weight_request *request,
+                                  const struct snug_shape *expected,
+                                  const struct snug_tensor_view **out, struct snug_error *error)
 {
     char text[128];
     *out = NULL;
@@ -52,8 +59,10 @@ static enum snug_status find_view(const struct snug_weight_list *list, const str
         const struct snug_tensor_view *view =
             repeated ? NULL : snug_safetensors_find(list->checkpoint, request->candidates[i]);
         if (view && *out)
-            return snug_error_set(error, SNUG_STATUS_MODEL, "%s: tensors %s and %s are the same weight, but both are "
-                                  "there", list->folder, (*out)->name, view->name);
+            return snug_error_set(error, SNUG_STATUS_MODEL,
+                                  "%s: tensors %s and %s are the same weight, but both are "
+                                  "there",
+                                  list->folder, (*out)->name, view->name);
         if (view)
             *out = view;
     }
@@ -63,28 +72,33 @@ static enum snug_status find_view(const struct snug_weight_list *list, const str
     return SNUG_STATUS_OK;
 }
 
-static enum snug_status check_view(const struct snug_weight_list *list, const struct snug_tensor_view *view,
+static enum snug_status check_view(const struct snug_weight_list *list,
+                                   const struct snug_tensor_view *view,
                                    const struct snug_shape *expected, struct snug_error *error)
 {
     char want[128], have[128];
     const char *shard = snug_safetensors_shard_name(list->checkpoint, view->shard);
     if (!same_shape(&view->shape, expected))
-        return snug_error_set(error, SNUG_STATUS_MODEL, "%s: tensor %s has shape %s, but config.json calls for %s",
-                              shard, view->name, snug_shape_format(&view->shape, have),
+        return snug_error_set(error, SNUG_STATUS_MODEL,
+                              "%s: tensor %s has shape %s, but config.json calls for %s", shard,
+                              view->name, snug_shape_format(&view->shape, have),
                               snug_shape_format(expected, want));
-    if (view->dtype != SNUG_DTYPE_F32 && view->dtype != SNUG_DTYPE_F16 && view->dtype != SNUG_DTYPE_BF16)
+    if (view->dtype != SNUG_DTYPE_F32 && view->dtype != SNUG_DTYPE_F16 &&
+        view->dtype != SNUG_DTYPE_BF16)
         return snug_error_set(error, SNUG_STATUS_UNSUPPORTED,
-                              "%s: tensor %s is of type %s; snug reads BF16, F16 and F32 weights", shard, view->name,
-                              snug_dtype_name(view->dtype));
+                              "%s: tensor %s is of type %s; snug reads BF16, F16 and F32 weights",
+                              shard, view->name, snug_dtype_name(view->dtype));
     return SNUG_STATUS_OK;
 }
 
-static size_t index_of(const struct snug_safetensors *checkpoint, const struct snug_tensor_view *view)
+static size_t index_of(const struct snug_safetensors *checkpoint,
+                       const struct snug_tensor_view *view)
 {
     return (size_t)(view - snug_safetensors_at(checkpoint, 0));
 }
 
-enum snug_status snug_weight_list_add(struct snug_weight_list *list, const struct snug_weight_request *request,
+enum snug_status snug_weight_list_add(struct snug_weight_list *list,
+                                      const struct snug_weight_request *request,
                                       struct snug_error *error)
 {
     struct snug_model *model = list->model;
@@ -110,7 +124,11 @@ enum snug_status snug_weight_list_add(struct snug_weight_list *list, const struc
     if (!name || !source)
         return snug_error_memory(error, strlen(request->name), "a weight's name");
     model->weights[model->weight_count++] =
-        (struct snug_weight){.name = name, .source = source, .view = view, .n = request->n, .k = request->k,
+        (struct snug_weight){.name = name,
+                             .source = source,
+                             .view = view,
+                             .n = request->n,
+                             .k = request->k,
                              .first_row = stacked ? request->stacked_first : 0,
                              .dtype = request->k ? view->dtype : SNUG_DTYPE_F32};
     return SNUG_STATUS_OK;
@@ -135,10 +153,11 @@ enum snug_status snug_weight_list_finish(struct snug_weight_list *list, struct s
     for (size_t i = 0; i < snug_safetensors_count(list->checkpoint); i++) {
         const struct snug_tensor_view *view = snug_safetensors_at(list->checkpoint, i);
         if (!list->used[i] && !is_harmless(view->name))
-            return snug_error_set(error, SNUG_STATUS_MODEL,
-                                  "%s: tensor %s %s is not part of the model that config.json describes",
-                                  snug_safetensors_shard_name(list->checkpoint, view->shard), view->name,
-                                  snug_shape_format(&view->shape, text));
+            return snug_error_set(
+                error, SNUG_STATUS_MODEL,
+                "%s: tensor %s %s is not part of the model that config.json describes",
+                snug_safetensors_shard_name(list->checkpoint, view->shard), view->name,
+                snug_shape_format(&view->shape, text));
     }
     size_t offset = 0;
     for (size_t i = 0; i < model->weight_count; i++) {
@@ -146,7 +165,8 @@ enum snug_status snug_weight_list_finish(struct snug_weight_list *list, struct s
         int64_t elements = w->k ? snug_panel_elements(w->n, w->k) : w->n;
         w->bytes = (size_t)elements * snug_dtype_size(w->dtype);
         w->offset = offset;
-        offset += (w->bytes + SNUG_REGION_ALIGNMENT - 1) / SNUG_REGION_ALIGNMENT * SNUG_REGION_ALIGNMENT;
+        offset +=
+            (w->bytes + SNUG_REGION_ALIGNMENT - 1) / SNUG_REGION_ALIGNMENT * SNUG_REGION_ALIGNMENT;
         model->parameters += w->k ? w->n * w->k : w->n;
     }
     model->weights_bytes = offset;
@@ -154,7 +174,8 @@ enum snug_status snug_weight_list_finish(struct snug_weight_list *list, struct s
     return SNUG_STATUS_OK;
 }
 
-const struct snug_weight *snug_model_weight_or_null(const struct snug_model *model, const char *name)
+const struct snug_weight *snug_model_weight_or_null(const struct snug_model *model,
+                                                    const char *name)
 {
     struct snug_weight key = {.name = name};
     return bsearch(&key, model->weights, model->weight_count, sizeof key, by_name);
@@ -181,20 +202,23 @@ static void pack_task(void *context, int64_t index, int worker)
     const struct packing *p = context;
     const struct snug_weight *w = p->weight;
     size_t element = snug_dtype_size(w->view->dtype);
-    const unsigned char *source = w->view->data + (size_t)(w->first_row * (w->k ? w->k : 1)) * element;
+    const unsigned char *source =
+        w->view->data + (size_t)(w->first_row * (w->k ? w->k : 1)) * element;
     unsigned char *target = p->base + w->offset;
     int64_t first = index * p->per_task, all = w->k ? snug_panel_count(w->n) : w->n;
     int64_t end = first + p->per_task < all ? first + p->per_task : all;
     if (w->k)
         snug_panel_pack(w->dtype, source, w->n, w->k, first, end, target);
     else
-        snug_widen(w->view->dtype, source + (size_t)first * element, end - first, (float *)(void *)target + first);
+        snug_widen(w->view->dtype, source + (size_t)first * element, end - first,
+                   (float *)(void *)target + first);
 }
 
 void snug_weight_pack(const struct snug_weight *weight, unsigned char *base, struct snug_pool *pool)
 {
     int64_t all = weight->k ? snug_panel_count(weight->n) : weight->n;
-    int64_t per_task = weight->k ? 1 + PACK_TASK_ELEMENTS / (weight->k * SNUG_PANEL) : PACK_TASK_ELEMENTS;
+    int64_t per_task =
+        weight->k ? 1 + PACK_TASK_ELEMENTS / (weight->k * SNUG_PANEL) : PACK_TASK_ELEMENTS;
     struct packing packing = {weight, base, per_task};
     snug_pool_run(pool, pack_task, &packing, (all + per_task - 1) / per_task);
 }

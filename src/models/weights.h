@@ -7,13 +7,14 @@
 
 #define SNUG_WEIGHT_NAME_BYTES 160
 
-/* What a family asks for: the weight, and the names it may have on disk (the first one stands in messages). */
+/* What a family asks for: the weight, and the names it may have on disk (the first one stands in
+ * messages). */
 struct snug_weight_request {
     const char *name;
-    int64_t n, k;                /* matrix [n, k]; k == 0: vector or table of n elements */
-    struct snug_shape shape;     /* on disk; rank 0: [n, k] or [n] */
+    int64_t n, k;            /* matrix [n, k]; k == 0: vector or table of n elements */
+    struct snug_shape shape; /* on disk; rank 0: [n, k] or [n] */
     const char *candidates[3];
-    const char *stacked_name;    /* the candidate that holds it stacked with others, or NULL */
+    const char *stacked_name; /* the candidate that holds it stacked with others, or NULL */
     int64_t stacked_rows, stacked_first;
 };
 
@@ -38,11 +39,13 @@ SNUG_CHECK_RESULT enum snug_status snug_weight_list_finish(struct snug_weight_li
 void snug_weight_list_free(struct snug_weight_list *list);
 
 /* Packs one weight from its view to base + weight->offset. */
-void snug_weight_pack(const struct snug_weight *weight, unsigned char *base, struct snug_pool *pool);
+void snug_weight_pack(const struct snug_weight *weight, unsigned char *base,
+                      struct snug_pool *pool);
 
 /* By our name; asserts that it is there. Thread-safe. */
 const struct snug_weight *snug_model_weight(const struct snug_model *model, const char *name);
 /* The same, NULL if absent. */
-const struct snug_weight *snug_model_weight_or_null(const struct snug_model *model, const char *name);
+const struct snug_weight *snug_model_weight_or_null(const struct snug_model *model,
+                                                    const char *name);
 
 #endif

@@ -1,10 +1,10 @@
 /* The ops: what they compute is fixed by ops/ref, to the bit; every backend fills the same table.
  *
- * Matrices are f32 row-major [rows, cols] unless said otherwise, rows `ld` elements apart. Matrix operands
- * that are reduced along k (weights, keys, values) are panels (tensor/tensor.h). A backend allocates
- * nothing, checks shapes and returns a status; it may use the pool, and its bits do not depend on it.
- * NULL stands for "without" where a member says optional. Order of operations: DESIGN 2, by rule.
- * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+ * Matrices are f32 row-major [rows, cols] unless said otherwise, rows `ld` elements apart. Matrix
+ * operands that are reduced along k (weights, keys, values) are panels (tensor/tensor.h). A backend
+ * allocates nothing, checks shapes and returns a status; it may use the pool, and its bits do not
+ * depend on it. NULL stands for "without" where a member says optional. Order of operations: DESIGN
+ * 2, by rule. Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #ifndef SNUG_OPS_OP_H
 #define SNUG_OPS_OP_H
 
@@ -12,8 +12,8 @@
 #include "tensor/tensor.h"
 
 /* y[r, n] = (sum_k x[r, k] * w[n, k]) + bias[n]. Rule 2: k in blocks of 256, one fmaf chain a block
- * from +0, block sums added ascending (the first taken as it is), then the bias. w: panels [n, k] of dtype f32,
- * f16 or bf16, widened exactly. y must not alias x. */
+ * from +0, block sums added ascending (the first taken as it is), then the bias. w: panels [n, k]
+ * of dtype f32, f16 or bf16, widened exactly. y must not alias x. */
 struct snug_linear {
     int64_t rows, n, k;
     const float *x;
@@ -51,9 +51,9 @@ struct snug_unary {
     float *y;
 };
 
-/* Rotate-half RoPE in place on x [rows, heads, head_dim] (rows x_ld apart): pair (i, i + head_dim / 2),
- * angle = f32(position) * inv_freq[i] in f32, cos and sin the f32 of the f64 value at that angle.
- * Position of row r = first_position + r. */
+/* Rotate-half RoPE in place on x [rows, heads, head_dim] (rows x_ld apart): pair (i, i + head_dim /
+ * 2), angle = f32(position) * inv_freq[i] in f32, cos and sin the f32 of the f64 value at that
+ * angle. Position of row r = first_position + r. */
 struct snug_rope {
     int64_t rows, heads, head_dim, first_position;
     const float *inv_freq; /* [head_dim / 2] */
@@ -64,8 +64,8 @@ struct snug_rope {
 /* Stores keys and values of `rows` tokens in the cache at positions first_position ... of each of
  * `sequences` caches (rows = sequences * rows_per_sequence). k, v: [rows, kv_heads * head_dim].
  * Cache of keys, per sequence and head: panels [capacity keys, head_dim]; of values: panels
- * [head_dim, capacity] (output = dimension, k = position). dtype f32, or f16 (nearest even; overflow
- * gives infinity: *non_finite is set if any stored element is not finite, for f32 too).
+ * [head_dim, capacity] (output = dimension, k = position). dtype f32, or f16 (nearest even;
+ * overflow gives infinity: *non_finite is set if any stored element is not finite, for f32 too).
  * capacity: a multiple of SNUG_PANEL. */
 struct snug_kv_store {
     int64_t sequences, rows_per_sequence, kv_heads, head_dim, capacity, first_position;
@@ -75,8 +75,8 @@ struct snug_kv_store {
     void *k_cache, *v_cache; /* [sequences][kv_heads][panels] */
     bool *non_finite;        /* set to true, never to false */
 };
-/* Elements of one sequence's and head's panels: keys capacity * head_dim; values round_up(head_dim, 16) *
- * capacity. */
+/* Elements of one sequence's and head's panels: keys capacity * head_dim; values round_up(head_dim,
+ * 16) * capacity. */
 static inline int64_t snug_k_cache_elements(int64_t capacity, int64_t head_dim)
 {
     return snug_panel_elements(capacity, head_dim);
@@ -86,9 +86,9 @@ static inline int64_t snug_v_cache_elements(int64_t capacity, int64_t head_dim)
     return snug_panel_elements(head_dim, capacity);
 }
 
-/* Attention, rule 6. q [rows, heads * head_dim]; query head h reads kv head h / (heads / kv_heads). Row r
- * of a sequence has position first_position + r and sees keys [0, position] if causal, else [0, keys).
- * q is multiplied by scale first. out [rows, heads * head_dim]; must not alias q. */
+/* Attention, rule 6. q [rows, heads * head_dim]; query head h reads kv head h / (heads / kv_heads).
+ * Row r of a sequence has position first_position + r and sees keys [0, position] if causal, else
+ * [0, keys). q is multiplied by scale first. out [rows, heads * head_dim]; must not alias q. */
 struct snug_attention {
     int64_t sequences, rows_per_sequence, heads, kv_heads, head_dim, capacity, first_position, keys;
     bool causal;
@@ -101,7 +101,8 @@ struct snug_attention {
     int64_t out_ld;
 };
 
-/* pixels [tiles, 3, side, side] to patches [tiles * grid * grid, 3 * patch * patch], (channel, y, x). */
+/* pixels [tiles, 3, side, side] to patches [tiles * grid * grid, 3 * patch * patch], (channel, y,
+ * x). */
 struct snug_patches {
     int64_t tiles, side, patch;
     const float *pixels;
@@ -124,8 +125,9 @@ struct snug_drop_cls {
     float *y;
 };
 
-/* Space to depth by 2: x [tiles, grid * grid, d] to y [tiles, (grid / 2)^2, 4 d]; neighbours in the order
- * top-left, top-right, bottom-left, bottom-right. transposed: ps_version "v1" (token Q * grid / 2 + R). */
+/* Space to depth by 2: x [tiles, grid * grid, d] to y [tiles, (grid / 2)^2, 4 d]; neighbours in the
+ * order top-left, top-right, bottom-left, bottom-right. transposed: ps_version "v1" (token Q * grid
+ * / 2 + R). */
 struct snug_pixel_shuffle {
     int64_t tiles, grid, d;
     bool transposed;
@@ -133,8 +135,8 @@ struct snug_pixel_shuffle {
     float *y;
 };
 
-/* y[r] = image_row[r] >= 0 ? features[image_row[r]] : row ids[r] of the table (panels [vocabulary, d],
- * widened exactly). ids must be in [0, vocabulary): SHAPE otherwise. */
+/* y[r] = image_row[r] >= 0 ? features[image_row[r]] : row ids[r] of the table (panels [vocabulary,
+ * d], widened exactly). ids must be in [0, vocabulary): SHAPE otherwise. */
 struct snug_embed {
     int64_t rows, d, vocabulary, feature_rows;
     const int32_t *ids, *image_row;
@@ -145,7 +147,8 @@ struct snug_embed {
 };
 
 /* argmax (ties: lowest id), the maximum, L = sum of exp((x - max)) over rule 3's lanes, and whether
- * every logit is finite. temperature > 0 divides first: exp(x / T - max / T as computed by rule 9). */
+ * every logit is finite. temperature > 0 divides first: exp(x / T - max / T as computed by rule 9).
+ */
 struct snug_logit_stats {
     int64_t count;
     const float *logits;
@@ -168,15 +171,16 @@ struct snug_ops {
     enum snug_status (*patches)(const struct snug_patches *args, struct snug_pool *pool);
     enum snug_status (*vision_embed)(const struct snug_vision_embed *args, struct snug_pool *pool);
     enum snug_status (*drop_cls)(const struct snug_drop_cls *args, struct snug_pool *pool);
-    enum snug_status (*pixel_shuffle)(const struct snug_pixel_shuffle *args, struct snug_pool *pool);
+    enum snug_status (*pixel_shuffle)(const struct snug_pixel_shuffle *args,
+                                      struct snug_pool *pool);
     enum snug_status (*embed)(const struct snug_embed *args, struct snug_pool *pool);
     enum snug_status (*logit_stats)(struct snug_logit_stats *args, struct snug_pool *pool);
 };
 
 /* The law. */
 const struct snug_ops *snug_ops_ref(void);
-/* By name ("ref", "avx2", "avx512"); NULL if unknown or if this processor cannot run it. "auto" or NULL:
- * the best this processor runs. */
+/* By name ("ref", "avx2", "avx512"); NULL if unknown or if this processor cannot run it. "auto" or
+ * NULL: the best this processor runs. */
 const struct snug_ops *snug_ops_find(const char *name);
 /* All backends compiled in, NULL-terminated; runnable says whether this processor can. */
 struct snug_backend {

@@ -1,5 +1,5 @@
-/* The executor: one small function an op, which turns a step and its operands into the op's arguments.
- * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+/* The executor: one small function an op, which turns a step and its operands into the op's
+ * arguments. Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "program/execute.h"
 
 #include <math.h>
@@ -10,7 +10,8 @@ void *snug_executor_operand(const struct snug_executor *executor, int operand)
         return NULL;
     const struct snug_operand *o = &executor->program->operands[operand];
     /* Weights are read only: no op writes to an operand it takes as input. */
-    return o->kind == SNUG_OPERAND_KIND_WEIGHT ? (void *)(uintptr_t)o->weight : executor->region + o->offset;
+    return o->kind == SNUG_OPERAND_KIND_WEIGHT ? (void *)(uintptr_t)o->weight
+                                               : executor->region + o->offset;
 }
 
 /* What the functions below share: the step, and the run it belongs to. */
@@ -20,8 +21,14 @@ struct context {
     struct snug_run *run;
 };
 
-static void *in(const struct context *c, int i) { return snug_executor_operand(c->executor, c->step->in[i]); }
-static void *out(const struct context *c, int i) { return snug_executor_operand(c->executor, c->step->out[i]); }
+static void *in(const struct context *c, int i)
+{
+    return snug_executor_operand(c->executor, c->step->in[i]);
+}
+static void *out(const struct context *c, int i)
+{
+    return snug_executor_operand(c->executor, c->step->out[i]);
+}
 static const struct snug_operand *operand(const struct context *c, int index)
 {
     return &c->executor->program->operands[index];
@@ -31,35 +38,51 @@ static int64_t rows_of(const struct context *c, int index)
     const struct snug_operand *o = operand(c, index);
     return o->rows_per_unit * c->run->units + o->fixed_rows;
 }
-static int64_t cols_of(const struct context *c, int index) { return operand(c, index)->cols; }
+static int64_t cols_of(const struct context *c, int index)
+{
+    return operand(c, index)->cols;
+}
 
 static enum snug_status run_patches(const struct context *c)
 {
-    struct snug_patches args = {.tiles = c->run->units, .side = c->step->side, .patch = c->step->patch,
-                                .pixels = in(c, 0), .y = out(c, 0)};
+    struct snug_patches args = {.tiles = c->run->units,
+                                .side = c->step->side,
+                                .patch = c->step->patch,
+                                .pixels = in(c, 0),
+                                .y = out(c, 0)};
     return c->executor->ops->patches(&args, c->executor->pool);
 }
 
 static enum snug_status run_vision_embed(const struct context *c)
 {
-    struct snug_vision_embed args = {.tiles = c->run->units, .count = operand(c, c->step->in[0])->rows_per_unit,
-                                     .d = cols_of(c, c->step->in[0]), .x = in(c, 0), .cls = in(c, 1),
-                                     .position = in(c, 2), .y = out(c, 0)};
+    struct snug_vision_embed args = {.tiles = c->run->units,
+                                     .count = operand(c, c->step->in[0])->rows_per_unit,
+                                     .d = cols_of(c, c->step->in[0]),
+                                     .x = in(c, 0),
+                                     .cls = in(c, 1),
+                                     .position = in(c, 2),
+                                     .y = out(c, 0)};
     return c->executor->ops->vision_embed(&args, c->executor->pool);
 }
 
 static enum snug_status run_drop_cls(const struct context *c)
 {
-    struct snug_drop_cls args = {.tiles = c->run->units, .count = operand(c, c->step->out[0])->rows_per_unit,
-                                 .d = cols_of(c, c->step->out[0]), .x = in(c, 0), .y = out(c, 0)};
+    struct snug_drop_cls args = {.tiles = c->run->units,
+                                 .count = operand(c, c->step->out[0])->rows_per_unit,
+                                 .d = cols_of(c, c->step->out[0]),
+                                 .x = in(c, 0),
+                                 .y = out(c, 0)};
     return c->executor->ops->drop_cls(&args, c->executor->pool);
 }
 
 static enum snug_status run_pixel_shuffle(const struct context *c)
 {
-    struct snug_pixel_shuffle args = {.tiles = c->run->units, .grid = c->step->grid,
-                                      .d = cols_of(c, c->step->in[0]), .transposed = c->step->transposed,
-                                      .x = in(c, 0), .y = out(c, 0)};
+    struct snug_pixel_shuffle args = {.tiles = c->run->units,
+                                      .grid = c->step->grid,
+                                      .d = cols_of(c, c->step->in[0]),
+                                      .transposed = c->step->transposed,
+                                      .x = in(c, 0),
+                                      .y = out(c, 0)};
     return c->executor->ops->pixel_shuffle(&args, c->executor->pool);
 }
 
@@ -69,26 +92,39 @@ static enum snug_status run_store_rows(const struct context *c)
     int64_t room = operand(c, c->step->out[0])->fixed_rows;
     if (c->run->first_row < 0 || c->run->first_row > room || rows > room - c->run->first_row)
         return SNUG_STATUS_SHAPE;
-    memcpy((float *)out(c, 0) + c->run->first_row * cols, in(c, 0), (size_t)(rows * cols) * sizeof(float));
+    memcpy((float *)out(c, 0) + c->run->first_row * cols, in(c, 0),
+           (size_t)(rows * cols) * sizeof(float));
     return SNUG_STATUS_OK;
 }
 
 static enum snug_status run_embed(const struct context *c)
 {
     int features = c->step->in[3];
-    struct snug_embed args = {.rows = c->run->units, .d = c->step->k, .vocabulary = c->step->n,
+    struct snug_embed args = {.rows = c->run->units,
+                              .d = c->step->k,
+                              .vocabulary = c->step->n,
                               .feature_rows = features < 0 ? 0 : operand(c, features)->fixed_rows,
-                              .ids = in(c, 0), .image_row = in(c, 1),
-                              .table_dtype = operand(c, c->step->in[2])->dtype, .table = in(c, 2),
-                              .features = in(c, 3), .y = out(c, 0)};
+                              .ids = in(c, 0),
+                              .image_row = in(c, 1),
+                              .table_dtype = operand(c, c->step->in[2])->dtype,
+                              .table = in(c, 2),
+                              .features = in(c, 3),
+                              .y = out(c, 0)};
     return c->executor->ops->embed(&args, c->executor->pool);
 }
 
 static struct snug_norm norm_args(const struct context *c)
 {
     int64_t cols = cols_of(c, c->step->in[0]);
-    return (struct snug_norm){.rows = rows_of(c, c->step->in[0]), .cols = cols, .x = in(c, 0), .x_ld = cols,
-                              .w = in(c, 1), .b = in(c, 2), .eps = c->step->eps, .y = out(c, 0), .y_ld = cols};
+    return (struct snug_norm){.rows = rows_of(c, c->step->in[0]),
+                              .cols = cols,
+                              .x = in(c, 0),
+                              .x_ld = cols,
+                              .w = in(c, 1),
+                              .b = in(c, 2),
+                              .eps = c->step->eps,
+                              .y = out(c, 0),
+                              .y_ld = cols};
 }
 
 static enum snug_status run_layer_norm(const struct context *c)
@@ -105,17 +141,27 @@ static enum snug_status run_rms_norm(const struct context *c)
 
 static enum snug_status run_linear(const struct context *c)
 {
-    struct snug_linear args = {.rows = rows_of(c, c->step->in[0]), .n = c->step->n, .k = c->step->k,
-                               .x = in(c, 0), .x_ld = cols_of(c, c->step->in[0]),
-                               .w_dtype = operand(c, c->step->in[1])->dtype, .w = in(c, 1), .bias = in(c, 2),
-                               .y = out(c, 0), .y_ld = cols_of(c, c->step->out[0])};
+    struct snug_linear args = {.rows = rows_of(c, c->step->in[0]),
+                               .n = c->step->n,
+                               .k = c->step->k,
+                               .x = in(c, 0),
+                               .x_ld = cols_of(c, c->step->in[0]),
+                               .w_dtype = operand(c, c->step->in[1])->dtype,
+                               .w = in(c, 1),
+                               .bias = in(c, 2),
+                               .y = out(c, 0),
+                               .y_ld = cols_of(c, c->step->out[0])};
     return c->executor->ops->linear(&args, c->executor->pool);
 }
 
 static enum snug_status run_rope(const struct context *c)
 {
-    struct snug_rope args = {.rows = c->run->units, .heads = c->step->heads, .head_dim = c->step->head_dim,
-                             .first_position = c->run->first_position, .inv_freq = in(c, 0), .x = out(c, 0),
+    struct snug_rope args = {.rows = c->run->units,
+                             .heads = c->step->heads,
+                             .head_dim = c->step->head_dim,
+                             .first_position = c->run->first_position,
+                             .inv_freq = in(c, 0),
+                             .x = out(c, 0),
                              .x_ld = cols_of(c, c->step->out[0])};
     return c->executor->ops->rope(&args, c->executor->pool);
 }
@@ -124,14 +170,20 @@ static enum snug_status run_kv_store(const struct context *c)
 {
     bool text = c->step->rows_per_sequence == 0, found = false;
     struct snug_kv_store args = {.sequences = text ? 1 : c->run->units,
-                                 .rows_per_sequence = text ? c->run->units : c->step->rows_per_sequence,
-                                 .kv_heads = c->step->kv_heads, .head_dim = c->step->head_dim,
+                                 .rows_per_sequence =
+                                     text ? c->run->units : c->step->rows_per_sequence,
+                                 .kv_heads = c->step->kv_heads,
+                                 .head_dim = c->step->head_dim,
                                  .capacity = c->step->capacity,
                                  .first_position = text ? c->run->first_position : 0,
-                                 .k = in(c, 0), .v = in(c, 1), .k_ld = cols_of(c, c->step->in[0]),
+                                 .k = in(c, 0),
+                                 .v = in(c, 1),
+                                 .k_ld = cols_of(c, c->step->in[0]),
                                  .v_ld = cols_of(c, c->step->in[1]),
-                                 .dtype = operand(c, c->step->out[0])->dtype, .k_cache = out(c, 0),
-                                 .v_cache = out(c, 1), .non_finite = &found};
+                                 .dtype = operand(c, c->step->out[0])->dtype,
+                                 .k_cache = out(c, 0),
+                                 .v_cache = out(c, 1),
+                                 .non_finite = &found};
     enum snug_status status = c->executor->ops->kv_store(&args, c->executor->pool);
     if (found && text && !c->run->kv_non_finite) {
         c->run->kv_non_finite = true;
@@ -145,35 +197,50 @@ static enum snug_status run_attention(const struct context *c)
     bool text = c->step->rows_per_sequence == 0;
     int64_t rows = text ? c->run->units : c->step->rows_per_sequence;
     int64_t first = text ? c->run->first_position : 0;
-    struct snug_attention args = {.sequences = text ? 1 : c->run->units, .rows_per_sequence = rows,
-                                  .heads = c->step->heads, .kv_heads = c->step->kv_heads,
-                                  .head_dim = c->step->head_dim, .capacity = c->step->capacity,
-                                  .first_position = first, .keys = first + rows, .causal = c->step->causal,
-                                  .scale = (float)(1.0 / sqrt((double)c->step->head_dim)), .q = in(c, 0),
+    struct snug_attention args = {.sequences = text ? 1 : c->run->units,
+                                  .rows_per_sequence = rows,
+                                  .heads = c->step->heads,
+                                  .kv_heads = c->step->kv_heads,
+                                  .head_dim = c->step->head_dim,
+                                  .capacity = c->step->capacity,
+                                  .first_position = first,
+                                  .keys = first + rows,
+                                  .causal = c->step->causal,
+                                  .scale = (float)(1.0 / sqrt((double)c->step->head_dim)),
+                                  .q = in(c, 0),
                                   .q_ld = cols_of(c, c->step->in[0]),
-                                  .dtype = operand(c, c->step->in[1])->dtype, .k_cache = in(c, 1),
-                                  .v_cache = in(c, 2), .out = out(c, 0), .out_ld = cols_of(c, c->step->out[0])};
+                                  .dtype = operand(c, c->step->in[1])->dtype,
+                                  .k_cache = in(c, 1),
+                                  .v_cache = in(c, 2),
+                                  .out = out(c, 0),
+                                  .out_ld = cols_of(c, c->step->out[0])};
     return c->executor->ops->attention(&args, c->executor->pool);
 }
 
 static enum snug_status run_gelu(const struct context *c)
 {
-    struct snug_unary args = {.count = rows_of(c, c->step->in[0]) * cols_of(c, c->step->in[0]), .x = in(c, 0),
+    struct snug_unary args = {.count = rows_of(c, c->step->in[0]) * cols_of(c, c->step->in[0]),
+                              .x = in(c, 0),
                               .y = out(c, 0)};
     return c->executor->ops->gelu(&args, c->executor->pool);
 }
 
 static enum snug_status run_silu_mul(const struct context *c)
 {
-    struct snug_unary args = {.count = rows_of(c, c->step->in[0]) * cols_of(c, c->step->in[0]), .x = in(c, 0),
-                              .up = in(c, 1), .y = out(c, 0)};
+    struct snug_unary args = {.count = rows_of(c, c->step->in[0]) * cols_of(c, c->step->in[0]),
+                              .x = in(c, 0),
+                              .up = in(c, 1),
+                              .y = out(c, 0)};
     return c->executor->ops->silu_mul(&args, c->executor->pool);
 }
 
 static enum snug_status run_residual(const struct context *c)
 {
-    struct snug_residual args = {.rows = rows_of(c, c->step->out[0]), .cols = cols_of(c, c->step->out[0]),
-                                 .x = out(c, 0), .y = in(c, 0), .g = in(c, 1)};
+    struct snug_residual args = {.rows = rows_of(c, c->step->out[0]),
+                                 .cols = cols_of(c, c->step->out[0]),
+                                 .x = out(c, 0),
+                                 .y = in(c, 0),
+                                 .g = in(c, 1)};
     return c->executor->ops->residual(&args, c->executor->pool);
 }
 
@@ -223,12 +290,14 @@ enum snug_status snug_execute(const struct snug_executor *executor, struct snug_
         struct context c = {executor, step, run};
         enum snug_status status = run_step[step->op](&c);
         if (status)
-            return snug_error_set(error, status, "%s: step %d (%s -> %s): operands do not go together",
-                                  phase->name, s, snug_op_kind_name(step->op), snug_step_name(program, step));
+            return snug_error_set(
+                error, status, "%s: step %d (%s -> %s): operands do not go together", phase->name,
+                s, snug_op_kind_name(step->op), snug_step_name(program, step));
         if (executor->trace && is_traced(step->op) &&
-            !executor->trace(executor->trace_context, step, snug_step_name(program, step), out(&c, 0),
-                             rows_of(&c, step->out[0]), cols_of(&c, step->out[0])))
-            return snug_error_set(error, SNUG_STATUS_INTERRUPTED, "%s: stopped after step %d", phase->name, s);
+            !executor->trace(executor->trace_context, step, snug_step_name(program, step),
+                             out(&c, 0), rows_of(&c, step->out[0]), cols_of(&c, step->out[0])))
+            return snug_error_set(error, SNUG_STATUS_INTERRUPTED, "%s: stopped after step %d",
+                                  phase->name, s);
     }
     return SNUG_STATUS_OK;
 }
@@ -241,8 +310,8 @@ struct blame {
     int64_t row;
 };
 
-static bool find_non_finite(void *context, const struct snug_step *step, const char *name, const float *data,
-                            int64_t rows, int64_t cols)
+static bool find_non_finite(void *context, const struct snug_step *step, const char *name,
+                            const float *data, int64_t rows, int64_t cols)
 {
     struct blame *blame = context;
     for (int64_t i = 0; i < rows * cols; i++)
@@ -253,8 +322,9 @@ static bool find_non_finite(void *context, const struct snug_step *step, const c
     return true;
 }
 
-enum snug_status snug_execute_blame(const struct snug_executor *executor, const struct snug_run *run,
-                                    const char *symptom, struct snug_error *error)
+enum snug_status snug_execute_blame(const struct snug_executor *executor,
+                                    const struct snug_run *run, const char *symptom,
+                                    struct snug_error *error)
 {
     struct blame blame = {0};
     struct snug_executor traced = *executor;
@@ -270,13 +340,15 @@ enum snug_status snug_execute_blame(const struct snug_executor *executor, const 
     if (blame.step && (!again.kv_non_finite || again.kv_step > blame.step - program->steps))
         return snug_error_set(error, SNUG_STATUS_NON_FINITE,
                               "%s: %s: the first non-finite value comes from op %s (%s, row %lld); "
-                              "the weights or the input are damaged", phase, symptom,
-                              snug_op_kind_name(blame.step->op), blame.name, (long long)blame.row);
+                              "the weights or the input are damaged",
+                              phase, symptom, snug_op_kind_name(blame.step->op), blame.name,
+                              (long long)blame.row);
     if (!again.kv_non_finite)
         return snug_error_set(error, SNUG_STATUS_NON_FINITE, "%s: %s", phase, symptom);
     const struct snug_step *step = &program->steps[again.kv_step];
-    return snug_error_set(error, SNUG_STATUS_NON_FINITE,
-                          "%s: %s: the first non-finite value comes from op %s (%s): beyond the range of the f16 "
-                          "cache; try --kv f32", phase, symptom, snug_op_kind_name(step->op),
-                          program->operands[step->in[0]].name);
+    return snug_error_set(
+        error, SNUG_STATUS_NON_FINITE,
+        "%s: %s: the first non-finite value comes from op %s (%s): beyond the range of the f16 "
+        "cache; try --kv f32",
+        phase, symptom, snug_op_kind_name(step->op), program->operands[step->in[0]].name);
 }

@@ -6,10 +6,10 @@
 #include "ops/op.h"
 #include "program/program.h"
 
-/* Called after a step that wrote a matrix (not for caches). name: snug_step_name. data: [rows, cols] f32,
- * the first output. Returning false stops the run (status INTERRUPTED). */
-typedef bool snug_trace_fn(void *context, const struct snug_step *step, const char *name, const float *data,
-                           int64_t rows, int64_t cols);
+/* Called after a step that wrote a matrix (not for caches). name: snug_step_name. data: [rows,
+ * cols] f32, the first output. Returning false stops the run (status INTERRUPTED). */
+typedef bool snug_trace_fn(void *context, const struct snug_step *step, const char *name,
+                           const float *data, int64_t rows, int64_t cols);
 
 struct snug_executor {
     const struct snug_program *program;
@@ -32,15 +32,16 @@ struct snug_run {
 /* Where an operand lies. */
 void *snug_executor_operand(const struct snug_executor *executor, int operand);
 
-/* Allocates nothing. Errors: SHAPE (from an op), INTERRUPTED (the trace said so); the message names the
- * step. */
-SNUG_CHECK_RESULT enum snug_status snug_execute(const struct snug_executor *executor, struct snug_run *run,
-                                                struct snug_error *error);
+/* Allocates nothing. Errors: SHAPE (from an op), INTERRUPTED (the trace said so); the message names
+ * the step. */
+SNUG_CHECK_RESULT enum snug_status snug_execute(const struct snug_executor *executor,
+                                                struct snug_run *run, struct snug_error *error);
 
 /* Runs the phase again and names the first op whose result is not finite: fills *error (status
- * NON_FINITE, `phase OP -> operand, row R`) and returns it. For use after a check failed; positions and
- * inputs must be as they were. */
-enum snug_status snug_execute_blame(const struct snug_executor *executor, const struct snug_run *run,
-                                    const char *symptom, struct snug_error *error);
+ * NON_FINITE, `phase OP -> operand, row R`) and returns it. For use after a check failed; positions
+ * and inputs must be as they were. */
+enum snug_status snug_execute_blame(const struct snug_executor *executor,
+                                    const struct snug_run *run, const char *symptom,
+                                    struct snug_error *error);
 
 #endif

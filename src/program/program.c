@@ -11,9 +11,9 @@
 const char *snug_op_kind_name(enum snug_op_kind op)
 {
     static const char *const names[SNUG_OP_KIND_COUNT] = {
-        "patches", "vision_embed", "drop_cls", "pixel_shuffle", "store_rows", "embed",
-        "layer_norm", "rms_norm", "linear", "rope", "kv_store", "attention",
-        "gelu", "silu_mul", "residual", "last_row"};
+        "patches",    "vision_embed", "drop_cls", "pixel_shuffle", "store_rows", "embed",
+        "layer_norm", "rms_norm",     "linear",   "rope",          "kv_store",   "attention",
+        "gelu",       "silu_mul",     "residual", "last_row"};
     return (unsigned)op < SNUG_OP_KIND_COUNT ? names[op] : "?";
 }
 
@@ -50,8 +50,9 @@ static struct snug_operand *new_operand(struct snug_program *program, int *index
     return &program->operands[*index];
 }
 
-int snug_program_operand(struct snug_program *program, enum snug_operand_kind kind, enum snug_dtype dtype,
-                         int64_t rows_per_unit, int64_t fixed_rows, int64_t cols, const char *name, ...)
+int snug_program_operand(struct snug_program *program, enum snug_operand_kind kind,
+                         enum snug_dtype dtype, int64_t rows_per_unit, int64_t fixed_rows,
+                         int64_t cols, const char *name, ...)
 {
     char text[96];
     va_list arguments;
@@ -63,8 +64,9 @@ int snug_program_operand(struct snug_program *program, enum snug_operand_kind ki
     int64_t units = program->phases[program->phase_count - 1].max_units, rows, elements;
     size_t bytes;
     if (__builtin_mul_overflow(rows_per_unit, units, &rows) ||
-        __builtin_add_overflow(rows, fixed_rows, &rows) || __builtin_mul_overflow(rows, cols, &elements) ||
-        elements < 0 || !snug_mul_size((size_t)elements, snug_dtype_size(dtype), &bytes)) {
+        __builtin_add_overflow(rows, fixed_rows, &rows) ||
+        __builtin_mul_overflow(rows, cols, &elements) || elements < 0 ||
+        !snug_mul_size((size_t)elements, snug_dtype_size(dtype), &bytes)) {
         program->overflow = true;
         return -1;
     }
@@ -75,9 +77,15 @@ int snug_program_operand(struct snug_program *program, enum snug_operand_kind ki
         program->out_of_memory = true;
         return -1;
     }
-    *operand = (struct snug_operand){.name = copy, .kind = kind, .dtype = dtype,
-                                     .rows_per_unit = rows_per_unit, .fixed_rows = fixed_rows,
-                                     .cols = cols, .bytes = bytes, .first_step = -1, .last_step = -1};
+    *operand = (struct snug_operand){.name = copy,
+                                     .kind = kind,
+                                     .dtype = dtype,
+                                     .rows_per_unit = rows_per_unit,
+                                     .fixed_rows = fixed_rows,
+                                     .cols = cols,
+                                     .bytes = bytes,
+                                     .first_step = -1,
+                                     .last_step = -1};
     return index;
 }
 
@@ -88,17 +96,22 @@ int snug_program_weight(struct snug_program *program, const char *name, enum snu
     struct snug_operand *operand = new_operand(program, &index);
     if (!operand)
         return -1;
-    *operand = (struct snug_operand){.name = name, .kind = SNUG_OPERAND_KIND_WEIGHT, .dtype = dtype,
-                                     .fixed_rows = 1, .bytes = bytes, .weight = weight,
-                                     .first_step = -1, .last_step = -1};
+    *operand = (struct snug_operand){.name = name,
+                                     .kind = SNUG_OPERAND_KIND_WEIGHT,
+                                     .dtype = dtype,
+                                     .fixed_rows = 1,
+                                     .bytes = bytes,
+                                     .weight = weight,
+                                     .first_step = -1,
+                                     .last_step = -1};
     return index;
 }
 
 void snug_program_phase(struct snug_program *program, const char *name, int64_t max_units)
 {
     SNUG_ASSERT(program->phase_count < SNUG_MAX_PHASES && max_units > 0);
-    program->phases[program->phase_count++] =
-        (struct snug_phase){.name = name, .max_units = max_units, .first_step = program->step_count};
+    program->phases[program->phase_count++] = (struct snug_phase){
+        .name = name, .max_units = max_units, .first_step = program->step_count};
 }
 
 struct snug_step *snug_program_step(struct snug_program *program, enum snug_op_kind op)
@@ -107,8 +120,8 @@ struct snug_step *snug_program_step(struct snug_program *program, enum snug_op_k
     struct snug_step *step = &dummy;
     if (program->step_count == program->step_capacity) {
         int capacity = program->step_capacity ? 2 * program->step_capacity : 64;
-        struct snug_step *grown = snug_realloc_array(program->allocator, program->steps, (size_t)capacity,
-                                                     sizeof *grown);
+        struct snug_step *grown =
+            snug_realloc_array(program->allocator, program->steps, (size_t)capacity, sizeof *grown);
         if (!grown)
             program->out_of_memory = true;
         else {
@@ -146,8 +159,8 @@ static void stretch(struct snug_operand *operand, const struct snug_phase *phase
     }
 }
 
-static enum snug_status finish_step(struct snug_program *program, const struct snug_phase *phase, int index,
-                                    struct snug_error *error)
+static enum snug_status finish_step(struct snug_program *program, const struct snug_phase *phase,
+                                    int index, struct snug_error *error)
 {
     const struct snug_step *step = &program->steps[index];
     for (int i = 0; i < SNUG_STEP_INPUTS + SNUG_STEP_OUTPUTS; i++) {
@@ -204,15 +217,16 @@ static bool lies_in_region(const struct snug_operand *operand)
     return operand->kind != SNUG_OPERAND_KIND_WEIGHT && operand->first_step >= 0;
 }
 
-enum snug_status snug_layout_make(struct snug_program *program, size_t *peak_bytes, size_t *lower_bound_bytes,
-                                  struct snug_error *error)
+enum snug_status snug_layout_make(struct snug_program *program, size_t *peak_bytes,
+                                  size_t *lower_bound_bytes, struct snug_error *error)
 {
     struct snug_plan plan = {0};
     size_t count = 0;
-    struct snug_interval *intervals = snug_alloc_array(program->allocator, (size_t)program->operand_count,
-                                                       sizeof *intervals);
+    struct snug_interval *intervals =
+        snug_alloc_array(program->allocator, (size_t)program->operand_count, sizeof *intervals);
     if (!intervals)
-        return snug_error_memory(error, (size_t)program->operand_count * sizeof *intervals, "the memory plan");
+        return snug_error_memory(error, (size_t)program->operand_count * sizeof *intervals,
+                                 "the memory plan");
     for (int i = 0; i < program->operand_count; i++)
         if (lies_in_region(&program->operands[i]))
             intervals[count++] = (struct snug_interval){.bytes = program->operands[i].bytes,

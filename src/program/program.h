@@ -1,10 +1,10 @@
-/* A model's forward pass as data: operands and a flat list of steps. It says what is computed, never
- * where: the layout gives every operand its place, the executor runs the steps.
+/* A model's forward pass as data: operands and a flat list of steps. It says what is computed,
+ * never where: the layout gives every operand its place, the executor runs the steps.
  *
- * A program has phases (vision tiles, prefill chunk, decode step), each built once for its largest number
- * of units (tiles or tokens) and run with that many or fewer. Phases share operands: the pictures'
- * features, the keys and values, the weights.
- * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+ * A program has phases (vision tiles, prefill chunk, decode step), each built once for its largest
+ * number of units (tiles or tokens) and run with that many or fewer. Phases share operands: the
+ * pictures' features, the keys and values, the weights. Copyright snug contributors.
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SNUG_PROGRAM_PROGRAM_H
 #define SNUG_PROGRAM_PROGRAM_H
 
@@ -12,44 +12,46 @@
 
 enum snug_operand_kind {
     SNUG_OPERAND_KIND_WEIGHT,  /* bound to the model's weights, alive always */
-    SNUG_OPERAND_KIND_INPUT,   /* written by the caller before the phase runs; alive all through it, so that the
-                                  next chunk and the search for a non-finite value find it as it was */
-    SNUG_OPERAND_KIND_SCRATCH, /* alive from the first step that names it to the last, within a phase */
-    SNUG_OPERAND_KIND_STATE,   /* outlives steps: alive from the start of the first phase that names it to the
-                                  end of the last (features, keys and values, logits) */
+    SNUG_OPERAND_KIND_INPUT,   /* written by the caller before the phase runs; alive all through it,
+                                  so that the   next chunk and the search for a non-finite value find it
+                                  as it was */
+    SNUG_OPERAND_KIND_SCRATCH, /* alive from the first step that names it to the last, within a
+                                  phase */
+    SNUG_OPERAND_KIND_STATE,   /* outlives steps: alive from the start of the first phase that names
+                                  it to the   end of the last (features, keys and values, logits) */
 };
 
-/* A matrix of rows_per_unit * units + fixed_rows rows by cols elements. Panels (weights, keys, values)
- * count as one row of their packed elements. */
+/* A matrix of rows_per_unit * units + fixed_rows rows by cols elements. Panels (weights, keys,
+ * values) count as one row of their packed elements. */
 struct snug_operand {
     const char *name; /* "text.layer.0.norm1": golden tests and error messages know it by this */
     enum snug_operand_kind kind;
     enum snug_dtype dtype;
     int64_t rows_per_unit, fixed_rows, cols;
-    size_t bytes;            /* of the largest run, or of the weight */
-    const void *weight;      /* WEIGHT: where it lies */
+    size_t bytes;              /* of the largest run, or of the weight */
+    const void *weight;        /* WEIGHT: where it lies */
     int first_step, last_step; /* of the whole timeline; -1: never used */
-    size_t offset;           /* in the region; set by snug_layout_make */
+    size_t offset;             /* in the region; set by snug_layout_make */
 };
 
 /* Steps name operands by index; -1 is "without". */
 enum snug_op_kind {
-    SNUG_OP_KIND_PATCHES,      /* in: pixels                          out: patches */
-    SNUG_OP_KIND_VISION_EMBED, /* in: x, cls, position                out: y */
-    SNUG_OP_KIND_DROP_CLS,     /* in: x                               out: y */
-    SNUG_OP_KIND_PIXEL_SHUFFLE,/* in: x                               out: y */
-    SNUG_OP_KIND_STORE_ROWS,   /* in: x; out: y at row first_row      (features of a micro-batch) */
-    SNUG_OP_KIND_EMBED,        /* in: ids, image_row, table, features out: y */
-    SNUG_OP_KIND_LAYER_NORM,   /* in: x, w, b                         out: y */
-    SNUG_OP_KIND_RMS_NORM,     /* in: x, w                            out: y (may be x) */
-    SNUG_OP_KIND_LINEAR,       /* in: x, w, bias                      out: y */
-    SNUG_OP_KIND_ROPE,         /* in: inv_freq                        out: x, in place */
-    SNUG_OP_KIND_KV_STORE,     /* in: k, v                            out: k_cache, v_cache */
-    SNUG_OP_KIND_ATTENTION,    /* in: q, k_cache, v_cache             out: y */
-    SNUG_OP_KIND_GELU,         /* in: x                               out: y (may be x) */
-    SNUG_OP_KIND_SILU_MUL,     /* in: gate, up                        out: y (may be gate) */
-    SNUG_OP_KIND_RESIDUAL,     /* in: y, g                            out: x, in place */
-    SNUG_OP_KIND_LAST_ROW,     /* in: x                               out: y, one row */
+    SNUG_OP_KIND_PATCHES,       /* in: pixels                          out: patches */
+    SNUG_OP_KIND_VISION_EMBED,  /* in: x, cls, position                out: y */
+    SNUG_OP_KIND_DROP_CLS,      /* in: x                               out: y */
+    SNUG_OP_KIND_PIXEL_SHUFFLE, /* in: x                               out: y */
+    SNUG_OP_KIND_STORE_ROWS, /* in: x; out: y at row first_row      (features of a micro-batch) */
+    SNUG_OP_KIND_EMBED,      /* in: ids, image_row, table, features out: y */
+    SNUG_OP_KIND_LAYER_NORM, /* in: x, w, b                         out: y */
+    SNUG_OP_KIND_RMS_NORM,   /* in: x, w                            out: y (may be x) */
+    SNUG_OP_KIND_LINEAR,     /* in: x, w, bias                      out: y */
+    SNUG_OP_KIND_ROPE,       /* in: inv_freq                        out: x, in place */
+    SNUG_OP_KIND_KV_STORE,   /* in: k, v                            out: k_cache, v_cache */
+    SNUG_OP_KIND_ATTENTION,  /* in: q, k_cache, v_cache             out: y */
+    SNUG_OP_KIND_GELU,       /* in: x                               out: y (may be x) */
+    SNUG_OP_KIND_SILU_MUL,   /* in: gate, up                        out: y (may be gate) */
+    SNUG_OP_KIND_RESIDUAL,   /* in: y, g                            out: x, in place */
+    SNUG_OP_KIND_LAST_ROW,   /* in: x                               out: y, one row */
     SNUG_OP_KIND_COUNT
 };
 const char *snug_op_kind_name(enum snug_op_kind op);
@@ -59,15 +61,16 @@ const char *snug_op_kind_name(enum snug_op_kind op);
 
 struct snug_step {
     enum snug_op_kind op;
-    const char *label; /* what the first output now holds, if that is not its operand's name ("text.layer.3") */
+    const char *label; /* what the first output now holds, if that is not its operand's name
+                          ("text.layer.3") */
     int in[SNUG_STEP_INPUTS], out[SNUG_STEP_OUTPUTS];
-    float eps;                           /* norms */
-    int64_t n, k;                        /* linear: outputs and terms; embed: vocabulary rows and width */
-    int64_t heads, kv_heads, head_dim;   /* rope, kv_store, attention */
-    int64_t capacity;                    /* kv_store, attention: positions a cache holds */
-    int64_t rows_per_sequence;           /* kv_store, attention: 0 = the whole run is one sequence (text);
-                                            else rows of one tile, each a sequence of its own */
-    int64_t side, patch, grid;           /* patches: picture and patch side; pixel shuffle: grid side */
+    float eps;    /* norms */
+    int64_t n, k; /* linear: outputs and terms; embed: vocabulary rows and width */
+    int64_t heads, kv_heads, head_dim; /* rope, kv_store, attention */
+    int64_t capacity;                  /* kv_store, attention: positions a cache holds */
+    int64_t rows_per_sequence; /* kv_store, attention: 0 = the whole run is one sequence (text);
+                                  else rows of one tile, each a sequence of its own */
+    int64_t side, patch, grid; /* patches: picture and patch side; pixel shuffle: grid side */
     bool causal, transposed;
 };
 
@@ -92,17 +95,17 @@ struct snug_program {
 void snug_program_init(struct snug_program *program, const struct snug_allocator *allocator);
 void snug_program_free(struct snug_program *program);
 
-/* Builders: each returns an index, or -1 once something failed (sticky), so that a forward pass reads
- * straight down without a check on every line. The name is a printf format. */
-int snug_program_operand(struct snug_program *program, enum snug_operand_kind kind, enum snug_dtype dtype,
-                         int64_t rows_per_unit, int64_t fixed_rows, int64_t cols, const char *name, ...)
-    SNUG_PRINTF(7, 8);
+/* Builders: each returns an index, or -1 once something failed (sticky), so that a forward pass
+ * reads straight down without a check on every line. The name is a printf format. */
+int snug_program_operand(struct snug_program *program, enum snug_operand_kind kind,
+                         enum snug_dtype dtype, int64_t rows_per_unit, int64_t fixed_rows,
+                         int64_t cols, const char *name, ...) SNUG_PRINTF(7, 8);
 int snug_program_weight(struct snug_program *program, const char *name, enum snug_dtype dtype,
                         const void *weight, size_t bytes);
 /* Later steps belong to this phase. */
 void snug_program_phase(struct snug_program *program, const char *name, int64_t max_units);
-/* A step with every operand -1 and every attribute 0; valid until the next call; never NULL (a dummy
- * after a failure). */
+/* A step with every operand -1 and every attribute 0; valid until the next call; never NULL (a
+ * dummy after a failure). */
 struct snug_step *snug_program_step(struct snug_program *program, enum snug_op_kind op);
 
 /* Sets lifetimes. Errors: MEMORY, LIMIT, and SHAPE if a step reads a scratch operand that no
@@ -116,9 +119,10 @@ const char *snug_step_name(const struct snug_program *program, const struct snug
 /* Index of an operand by name, -1 if there is none. */
 int snug_program_find(const struct snug_program *program, const char *name);
 
-/* Gives every operand but the weights its offset in one region: scratch of different phases overlays.
- * The plan is verified before it is returned. */
-SNUG_CHECK_RESULT enum snug_status snug_layout_make(struct snug_program *program, size_t *peak_bytes,
-                                                    size_t *lower_bound_bytes, struct snug_error *error);
+/* Gives every operand but the weights its offset in one region: scratch of different phases
+ * overlays. The plan is verified before it is returned. */
+SNUG_CHECK_RESULT enum snug_status snug_layout_make(struct snug_program *program,
+                                                    size_t *peak_bytes, size_t *lower_bound_bytes,
+                                                    struct snug_error *error);
 
 #endif

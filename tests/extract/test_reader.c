@@ -10,9 +10,10 @@ static struct snug_schema *make_schema(const struct snug_allocator *allocator)
     struct snug_schema *schema = NULL;
     struct snug_blob blob = {0};
     struct snug_error error;
-    assert_ok(snug_file_read(test_path("schemas/business-document.json"), SNUG_MAX_SCHEMA_BYTES, allocator, &blob,
-                             &error));
-    assert_ok(snug_schema_parse((const char *)blob.data, blob.size, "business-document", allocator, &schema, &error));
+    assert_ok(snug_file_read(test_path("schemas/business-document.json"), SNUG_MAX_SCHEMA_BYTES,
+                             allocator, &blob, &error));
+    assert_ok(snug_schema_parse((const char *)blob.data, blob.size, "business-document", allocator,
+                                &schema, &error));
     snug_blob_free(&blob);
     return schema;
 }
@@ -104,16 +105,20 @@ static void test_interrupted(void **state)
         struct snug_reader *reader = NULL;
         struct snug_row row;
         struct snug_error error;
-        assert_ok(snug_reader_open(&folder, schema, &options, snug_allocator_heap(), &reader, &error));
-        assert_int_equal(snug_reader_read(reader, test_path("samples/receipt-01.png"), "r", &row, &error),
-                         SNUG_STATUS_INTERRUPTED);
+        assert_ok(
+            snug_reader_open(&folder, schema, &options, snug_allocator_heap(), &reader, &error));
+        assert_int_equal(
+            snug_reader_read(reader, test_path("samples/receipt-01.png"), "r", &row, &error),
+            SNUG_STATUS_INTERRUPTED);
         snug_reader_close(reader);
     }
     snug_schema_free(schema);
 }
 
-/* Opens a reader and reads one document, all memory from `counting`. Text of what was refused into why. */
-static enum snug_status read_one(struct snug_counting_allocator *counting, const char *model, char why[512])
+/* Opens a reader and reads one document, all memory from `counting`. Text of what was refused into
+ * why. */
+static enum snug_status read_one(struct snug_counting_allocator *counting, const char *model,
+                                 char why[512])
 {
     struct snug_device device;
     struct snug_folder folder = folder_of(model, &counting->allocator);
@@ -122,16 +127,19 @@ static enum snug_status read_one(struct snug_counting_allocator *counting, const
     struct snug_reader *reader = NULL;
     struct snug_row row;
     struct snug_error error = {0};
-    static const char json[] = "{\"name\": \"s\", \"fields\": [{\"name\": \"TOTAL\", \"type\": \"money\"}]}";
+    static const char json[] =
+        "{\"name\": \"s\", \"fields\": [{\"name\": \"TOTAL\", \"type\": \"money\"}]}";
     snug_device_counted(&device, counting);
     options.device = &device;
     options.max_tiles = 2;
     options.max_new_tokens = 2;
-    enum snug_status status = snug_schema_parse(json, sizeof json - 1, "s", &counting->allocator, &schema, &error);
+    enum snug_status status =
+        snug_schema_parse(json, sizeof json - 1, "s", &counting->allocator, &schema, &error);
     if (!status)
         status = snug_reader_open(&folder, schema, &options, &counting->allocator, &reader, &error);
     if (!status)
-        status = snug_reader_read(reader, test_path("samples/receipt-01.png"), "r.png", &row, &error);
+        status =
+            snug_reader_read(reader, test_path("samples/receipt-01.png"), "r.png", &row, &error);
     snprintf(why, 512, "%s", error.message);
     if (!status) {
         if (row.status == SNUG_ROW_STATUS_ERROR) {
@@ -145,11 +153,13 @@ static enum snug_status read_one(struct snug_counting_allocator *counting, const
     return status;
 }
 
-/* Every allocation of load and one document, refused once: MEMORY each time, nothing left, no crash. */
+/* Every allocation of load and one document, refused once: MEMORY each time, nothing left, no
+ * crash. */
 static void test_refused_memory(void **state)
 {
     (void)state;
-    static const char *const models[2] = {"tests/golden/internvl/hf-a", "tests/golden/internvl/orig"};
+    static const char *const models[2] = {"tests/golden/internvl/hf-a",
+                                          "tests/golden/internvl/orig"};
     const char *few = getenv("SNUG_SWEEP_STRIDE");
     for (int m = 0; m < 2; m++) {
         uint64_t stride = few ? (uint64_t)strtoull(few, NULL, 10) : 1, total = 0;
@@ -161,19 +171,19 @@ static void test_refused_memory(void **state)
             enum snug_status status = read_one(&counting, models[m], why);
             snug_allocator_set_global(snug_allocator_heap());
             if (counting.live)
-                fail_msg("%s: allocation %llu refused: %llu blocks left", models[m], (unsigned long long)n,
-                         (unsigned long long)counting.live);
+                fail_msg("%s: allocation %llu refused: %llu blocks left", models[m],
+                         (unsigned long long)n, (unsigned long long)counting.live);
             total = counting.requests;
             if (!counting.failed) {
                 assert_int_equal(status, SNUG_STATUS_OK);
                 break;
             }
             if (status != SNUG_STATUS_MEMORY)
-                fail_msg("%s: allocation %llu refused: status %s, %s", models[m], (unsigned long long)n,
-                         snug_status_text(status), why);
+                fail_msg("%s: allocation %llu refused: status %s, %s", models[m],
+                         (unsigned long long)n, snug_status_text(status), why);
         }
-        print_message("%s: %llu allocations, every %llu. refused\n", models[m], (unsigned long long)total,
-                      (unsigned long long)stride);
+        print_message("%s: %llu allocations, every %llu. refused\n", models[m],
+                      (unsigned long long)total, (unsigned long long)stride);
         assert_true(total > 200);
     }
 }
@@ -181,6 +191,7 @@ static void test_refused_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_reads), cmocka_unit_test(test_limits),
-                                       cmocka_unit_test(test_interrupted), cmocka_unit_test(test_refused_memory)};
+                                       cmocka_unit_test(test_interrupted),
+                                       cmocka_unit_test(test_refused_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

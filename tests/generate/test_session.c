@@ -1,6 +1,6 @@
-/* One sequence, many ways to run it: the same bytes of logits for every thread count, prefill chunk, tile
- * batch and backend; the same ids without the cache; damaged weights named.
- * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+/* One sequence, many ways to run it: the same bytes of logits for every thread count, prefill
+ * chunk, tile batch and backend; the same ids without the cache; damaged weights named. Copyright
+ * snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "../check.h"
 
 #include "generate/generate.h"
@@ -32,7 +32,8 @@ static struct document make_document(const struct snug_model *model, int64_t til
 {
     const struct snug_model_config *c = &model->config;
     int64_t elements = tiles * 3 * c->vision.image_side * c->vision.image_side;
-    struct document d = {.pixels = malloc((size_t)(elements + 1) * sizeof(float)), .tiles = tiles, .count = count};
+    struct document d = {
+        .pixels = malloc((size_t)(elements + 1) * sizeof(float)), .tiles = tiles, .count = count};
     uint32_t seed = 7;
     for (int64_t i = 0; i < elements; i++) {
         seed = seed * 1664525u + 1013904223u;
@@ -40,14 +41,16 @@ static struct document make_document(const struct snug_model *model, int64_t til
     }
     for (int64_t i = 0; i < count; i++) {
         seed = seed * 1664525u + 1013904223u;
-        d.ids[i] = i >= 3 && i < 3 + tiles * c->tokens_per_tile ? 1023 : (int32_t)(seed >> 8) % 1000;
+        d.ids[i] =
+            i >= 3 && i < 3 + tiles * c->tokens_per_tile ? 1023 : (int32_t)(seed >> 8) % 1000;
     }
     return d;
 }
 
-/* Runs the document greedily; logits of every step into out [NEW_TOKENS][vocabulary], ids into ids. */
-static void run(const struct snug_model *model, const struct document *d, const struct snug_session_options *options,
-                float *out, int32_t *ids)
+/* Runs the document greedily; logits of every step into out [NEW_TOKENS][vocabulary], ids into ids.
+ */
+static void run(const struct snug_model *model, const struct document *d,
+                const struct snug_session_options *options, float *out, int32_t *ids)
 {
     struct snug_error error;
     struct snug_session session;
@@ -69,8 +72,8 @@ static void run(const struct snug_model *model, const struct document *d, const 
     snug_session_free(&session);
 }
 
-static struct snug_session_options options_of(const struct snug_ops *ops, struct snug_pool *pool, int64_t chunk,
-                                              int64_t batch, enum snug_dtype kv)
+static struct snug_session_options options_of(const struct snug_ops *ops, struct snug_pool *pool,
+                                              int64_t chunk, int64_t batch, enum snug_dtype kv)
 {
     struct snug_session_options options = snug_session_options_default();
     options.ops = ops;
@@ -141,9 +144,10 @@ static void test_identity(void **state)
     }
 }
 
-/* Feeding the whole sequence afresh for every token gives the same ids as the cache does. (Beyond max_position
- * dynamic RoPE rotates by the prompt's length, so the prompt stays the prompt: the first `count` positions
- * are one run, every later one a step of its own; nothing of the cache is used twice.) */
+/* Feeding the whole sequence afresh for every token gives the same ids as the cache does. (Beyond
+ * max_position dynamic RoPE rotates by the prompt's length, so the prompt stays the prompt: the
+ * first `count` positions are one run, every later one a step of its own; nothing of the cache is
+ * used twice.) */
 static void test_without_cache(void **state)
 {
     (void)state;
@@ -157,7 +161,8 @@ static void test_without_cache(void **state)
     for (int i = 0; i < NEW_TOKENS; i++) {
         float *again = malloc(NEW_TOKENS * vocabulary * sizeof(float));
         run(model, &d, &options, again, unused);
-        if (unused[0] != ids[i] || memcmp(again, expected + (size_t)i * vocabulary, vocabulary * sizeof(float)))
+        if (unused[0] != ids[i] ||
+            memcmp(again, expected + (size_t)i * vocabulary, vocabulary * sizeof(float)))
             fail_msg("token %d: id %d, with the cache %d", i, unused[0], ids[i]);
         d.ids[d.count++] = ids[i];
         free(again);
@@ -178,7 +183,8 @@ static void test_blame(void **state)
         const char *says;
     } cases[] = {
         {"vision.layer.1.fc1.weight", NAN, SNUG_DTYPE_F16, "op linear (vision.layer.1.fc1"},
-        {"projector.layer_norm.weight", INFINITY, SNUG_DTYPE_F16, "op layer_norm (projector.layer_norm"},
+        {"projector.layer_norm.weight", INFINITY, SNUG_DTYPE_F16,
+         "op layer_norm (projector.layer_norm"},
         {"text.layer.1.k.bias", NAN, SNUG_DTYPE_F16, "op linear (text.layer.1.k"},
         {"text.layer.1.k.bias", 1e30f, SNUG_DTYPE_F16, "op kv_store (text.layer.1.k"},
         {"text.layer.2.up.weight", NAN, SNUG_DTYPE_F32, "op linear (text.layer.2.up"},
@@ -189,9 +195,11 @@ static void test_blame(void **state)
         struct document d = make_document(model, 1, 40);
         for (size_t w = 0; w < model->weight_count; w++)
             if (!strcmp(model->weights[w].name, cases[i].weight))
-                ((float *)(void *)(model->region.base + model->weights[w].offset))[5] = cases[i].value;
+                ((float *)(void *)(model->region.base + model->weights[w].offset))[5] =
+                    cases[i].value;
         struct snug_session_options options = options_of(NULL, NULL, 512, 1, cases[i].kv);
-        struct snug_generation_options generation_options = {.max_new_tokens = 3, .sampling = {.top_p = 1}};
+        struct snug_generation_options generation_options = {.max_new_tokens = 3,
+                                                             .sampling = {.top_p = 1}};
         int32_t ids[3];
         double log_probabilities[3];
         struct snug_generation generation = {.ids = ids, .log_probabilities = log_probabilities};
@@ -201,10 +209,11 @@ static void test_blame(void **state)
         assert_ok(snug_session_begin(&session, d.count + 3, 1, &error));
         enum snug_status status = snug_session_see(&session, d.pixels, 1, &error);
         if (!status)
-            status = snug_generate(&session, d.ids, d.count, &generation_options, &generation, &error);
+            status =
+                snug_generate(&session, d.ids, d.count, &generation_options, &generation, &error);
         if (status != SNUG_STATUS_NON_FINITE || !strstr(error.message, cases[i].says))
-            fail_msg("%s: status %s, message '%s', expected '%s'", cases[i].weight, snug_status_text(status),
-                     error.message, cases[i].says);
+            fail_msg("%s: status %s, message '%s', expected '%s'", cases[i].weight,
+                     snug_status_text(status), error.message, cases[i].says);
         snug_session_free(&session);
         free(d.pixels);
         snug_model_free(model);
@@ -221,7 +230,8 @@ static void test_refuses(void **state)
     struct snug_error error;
     const float *logits;
     snug_session_init(&session, model, &options, snug_allocator_heap());
-    assert_int_equal(snug_session_begin(&session, SNUG_MAX_CONTEXT + 1, 0, &error), SNUG_STATUS_LIMIT);
+    assert_int_equal(snug_session_begin(&session, SNUG_MAX_CONTEXT + 1, 0, &error),
+                     SNUG_STATUS_LIMIT);
     assert_ok(snug_session_begin(&session, 41, 1, &error));
     assert_int_equal(snug_session_see(&session, d.pixels, 2, &error), SNUG_STATUS_SHAPE);
     assert_ok(snug_session_see(&session, d.pixels, 1, &error));
@@ -242,7 +252,8 @@ static void test_refuses(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_identity), cmocka_unit_test(test_without_cache),
-                                       cmocka_unit_test(test_blame), cmocka_unit_test(test_refuses)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_identity), cmocka_unit_test(test_without_cache),
+        cmocka_unit_test(test_blame), cmocka_unit_test(test_refuses)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,11 +24,13 @@ static void test_hand_made(void **state)
         struct snug_plan plan;
         struct snug_error error;
         memcpy(intervals, cases[i].intervals, sizeof intervals);
-        assert_ok(snug_plan_place(intervals, cases[i].count, 64, snug_allocator_heap(), &plan, &error));
+        assert_ok(
+            snug_plan_place(intervals, cases[i].count, 64, snug_allocator_heap(), &plan, &error));
         if (plan.peak_bytes != cases[i].peak || plan.lower_bound_bytes != cases[i].bound)
-            fail_msg("%s: peak %zu, not %zu; bound %zu, not %zu", cases[i].what, plan.peak_bytes, cases[i].peak,
-                     plan.lower_bound_bytes, cases[i].bound);
-        assert_ok(snug_plan_verify(intervals, cases[i].count, 64, plan.peak_bytes, snug_allocator_heap(), &error));
+            fail_msg("%s: peak %zu, not %zu; bound %zu, not %zu", cases[i].what, plan.peak_bytes,
+                     cases[i].peak, plan.lower_bound_bytes, cases[i].bound);
+        assert_ok(snug_plan_verify(intervals, cases[i].count, 64, plan.peak_bytes,
+                                   snug_allocator_heap(), &error));
     }
 }
 
@@ -50,8 +52,8 @@ static void test_verifier_catches(void **state)
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct snug_error error;
-        enum snug_status status = snug_plan_verify(wrong[i].intervals, wrong[i].count, 64, wrong[i].peak,
-                                                   snug_allocator_heap(), &error);
+        enum snug_status status = snug_plan_verify(wrong[i].intervals, wrong[i].count, 64,
+                                                   wrong[i].peak, snug_allocator_heap(), &error);
         if (status != SNUG_STATUS_SHAPE)
             fail_msg("%s: %s", wrong[i].what, snug_status_text(status));
     }
@@ -73,9 +75,11 @@ static void test_random(void **state)
             intervals[i] = (struct snug_interval){(size_t)(seed >> 20 & 0xfff), first, last, 0};
         }
         assert_ok(snug_plan_place(intervals, count, 64, snug_allocator_heap(), &plan, &error));
-        assert_ok(snug_plan_verify(intervals, count, 64, plan.peak_bytes, snug_allocator_heap(), &error));
+        assert_ok(
+            snug_plan_verify(intervals, count, 64, plan.peak_bytes, snug_allocator_heap(), &error));
         if (plan.peak_bytes < plan.lower_bound_bytes)
-            fail_msg("round %d: peak %zu below the bound %zu", round, plan.peak_bytes, plan.lower_bound_bytes);
+            fail_msg("round %d: peak %zu below the bound %zu", round, plan.peak_bytes,
+                     plan.lower_bound_bytes);
     }
 }
 
@@ -88,7 +92,8 @@ static void test_refused_memory(void **state)
         struct snug_plan plan;
         struct snug_error error;
         snug_counting_allocator_init(&counting, snug_allocator_heap(), n);
-        assert_int_equal(snug_plan_place(&interval, 1, 64, &counting.allocator, &plan, &error), SNUG_STATUS_MEMORY);
+        assert_int_equal(snug_plan_place(&interval, 1, 64, &counting.allocator, &plan, &error),
+                         SNUG_STATUS_MEMORY);
         assert_int_equal(counting.live, 0);
     }
 }
@@ -96,16 +101,19 @@ static void test_refused_memory(void **state)
 static void test_overflow(void **state)
 {
     (void)state;
-    struct snug_interval huge[3] = {{SIZE_MAX / 2, 0, 1, 0}, {SIZE_MAX / 2, 0, 1, 0}, {SIZE_MAX / 2, 0, 1, 0}};
+    struct snug_interval huge[3] = {
+        {SIZE_MAX / 2, 0, 1, 0}, {SIZE_MAX / 2, 0, 1, 0}, {SIZE_MAX / 2, 0, 1, 0}};
     struct snug_plan plan;
     struct snug_error error;
-    assert_int_equal(snug_plan_place(huge, 3, 64, snug_allocator_heap(), &plan, &error), SNUG_STATUS_LIMIT);
+    assert_int_equal(snug_plan_place(huge, 3, 64, snug_allocator_heap(), &plan, &error),
+                     SNUG_STATUS_LIMIT);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_hand_made), cmocka_unit_test(test_verifier_catches),
-                                       cmocka_unit_test(test_random), cmocka_unit_test(test_refused_memory),
-                                       cmocka_unit_test(test_overflow)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hand_made), cmocka_unit_test(test_verifier_catches),
+        cmocka_unit_test(test_random), cmocka_unit_test(test_refused_memory),
+        cmocka_unit_test(test_overflow)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
-/* Kind "documents": pictures through the whole product (decoder, tiles, prompt, model, tokens), twice: with an
- * f32 and with an f16 key/value cache.
- * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+/* Kind "documents": pictures through the whole product (decoder, tiles, prompt, model, tokens),
+ * twice: with an f32 and with an f16 key/value cache. Copyright snug contributors.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "golden.h"
 
 #include "extract/reader.h"
@@ -35,7 +35,8 @@ static void write_schema(struct snug_text *out, json_t *fields)
     snug_text_puts(out, "{\"name\": \"golden\", \"fields\": [");
     json_array_foreach(fields, i, name)
     {
-        snug_text_puts(out, i ? ", {\"type\": \"text\", \"name\": " : "{\"type\": \"text\", \"name\": ");
+        snug_text_puts(out,
+                       i ? ", {\"type\": \"text\", \"name\": " : "{\"type\": \"text\", \"name\": ");
         snug_json_put_string(out, json_string_value(name));
         snug_text_putc(out, '}');
     }
@@ -57,27 +58,30 @@ static enum snug_status open_readers(struct documents *d, json_t *fields, struct
     close_readers(d);
     snug_text_free(&d->schema_json);
     d->schema_json = wanted;
-    status = snug_schema_parse(snug_text_c(&wanted), wanted.length, "fields of the row", d->g->allocator, &d->schema,
-                               error);
+    status = snug_schema_parse(snug_text_c(&wanted), wanted.length, "fields of the row",
+                               d->g->allocator, &d->schema, error);
     for (int i = 0; !status && i < 2; i++) {
         struct snug_reader_options options = snug_reader_options_default();
         options.ops = snug_ops_find(d->g->isa);
         options.pool = d->g->pool;
         options.kv_dtype = i ? SNUG_DTYPE_F16 : SNUG_DTYPE_F32;
         options.max_new_tokens = MAX_NEW_TOKENS;
-        status = snug_reader_open(&folder, d->schema, &options, d->g->allocator, &d->readers[i], error);
+        status =
+            snug_reader_open(&folder, d->schema, &options, d->g->allocator, &d->readers[i], error);
     }
     return status;
 }
 
-/* First index at which the list and the ids differ; -1 if they are equal (up to `limit` if that is >= 0). */
+/* First index at which the list and the ids differ; -1 if they are equal (up to `limit` if that is
+ * >= 0). */
 static int64_t first_difference(json_t *list, const int32_t *ids, int64_t count, int64_t limit)
 {
     int64_t wanted = (int64_t)json_array_size(list), longest = wanted > count ? wanted : count;
     if (limit >= 0 && limit < longest)
         longest = limit;
     for (int64_t i = 0; i < longest; i++)
-        if (i >= wanted || i >= count || json_integer_value(json_array_get(list, (size_t)i)) != ids[i])
+        if (i >= wanted || i >= count ||
+            json_integer_value(json_array_get(list, (size_t)i)) != ids[i])
             return i;
     return -1;
 }
@@ -96,7 +100,8 @@ static int64_t f16_limit(json_t *row)
     return limit;
 }
 
-static void check_run(struct documents *d, json_t *row, const char *document, const struct snug_blob *blob, int kv)
+static void check_run(struct documents *d, json_t *row, const char *document,
+                      const struct snug_blob *blob, int kv)
 {
     char name[256];
     struct snug_arena arena;
@@ -104,15 +109,18 @@ static void check_run(struct documents *d, json_t *row, const char *document, co
     struct snug_error error;
     snprintf(name, sizeof name, "%s %s", document, kv ? "f16" : "f32");
     snug_arena_init(&arena, d->g->allocator);
-    enum snug_status status = snug_reader_ask(d->readers[kv], blob->data, blob->size, document, &arena, &reading, &error);
+    enum snug_status status =
+        snug_reader_ask(d->readers[kv], blob->data, blob->size, document, &arena, &reading, &error);
     if (status) {
         golden_fail(d->g, name, "%s", error.message);
         snug_arena_free(&arena);
         return;
     }
-    int64_t prompt = first_difference(json_object_get(row, "prompt_ids"), reading.prompt_ids, reading.prompt_count, -1);
+    int64_t prompt = first_difference(json_object_get(row, "prompt_ids"), reading.prompt_ids,
+                                      reading.prompt_count, -1);
     int64_t limit = kv ? f16_limit(row) : -1;
-    int64_t output = first_difference(json_object_get(row, "output_ids"), reading.ids, reading.count, limit);
+    int64_t output =
+        first_difference(json_object_get(row, "output_ids"), reading.ids, reading.count, limit);
     const char *text = json_string_value(json_object_get(row, "output_text"));
     bool same_text = limit >= 0 || !text || output >= 0 || !strcmp(text, reading.raw);
     if (prompt >= 0)
@@ -122,11 +130,11 @@ static void check_run(struct documents *d, json_t *row, const char *document, co
     else if (!same_text)
         golden_fail(d->g, name, "the ids agree, but the text does not: '%.60s'", reading.raw);
     else if (limit >= 0)
-        golden_pass(d->g, name, "%lld prompt ids, first %lld output ids equal", (long long)reading.prompt_count,
-                    (long long)limit);
+        golden_pass(d->g, name, "%lld prompt ids, first %lld output ids equal",
+                    (long long)reading.prompt_count, (long long)limit);
     else
-        golden_pass(d->g, name, "%lld prompt ids, %lld output ids equal", (long long)reading.prompt_count,
-                    (long long)reading.count);
+        golden_pass(d->g, name, "%lld prompt ids, %lld output ids equal",
+                    (long long)reading.prompt_count, (long long)reading.count);
     snug_arena_free(&arena);
 }
 
@@ -143,8 +151,9 @@ static void check_row(struct golden *g, void *context, int line, json_t *row)
         return;
     }
     char *path = snug_path_join(g->allocator, d->folder, document);
-    enum snug_status status = path ? snug_file_read(path, SNUG_MAX_DOCUMENT_BYTES, g->allocator, &blob, &error)
-                                   : snug_error_memory(&error, 0, "a path");
+    enum snug_status status =
+        path ? snug_file_read(path, SNUG_MAX_DOCUMENT_BYTES, g->allocator, &blob, &error)
+             : snug_error_memory(&error, 0, "a path");
     if (!status)
         status = open_readers(d, json_object_get(row, "fields"), &error);
     if (status)

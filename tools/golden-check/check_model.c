@@ -1,5 +1,5 @@
-/* Kind "model": a folder and what the reference computed on it, tensor by tensor, so that the first wrong
- * layer shows in one run. Every case runs twice: with an f32 and with an f16 key/value cache.
+/* Kind "model": a folder and what the reference computed on it, tensor by tensor, so that the first
+ * wrong layer shows in one run. Every case runs twice: with an f32 and with an f16 key/value cache.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "golden.h"
 
@@ -9,8 +9,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#define TOLERANCE_F32 1e-5 /* of the reference tensor's largest magnitude */
-#define TOLERANCE_F16 2e-3 /* text and logits with an f16 cache */
+#define TOLERANCE_F32 1e-5  /* of the reference tensor's largest magnitude */
+#define TOLERANCE_F16 2e-3  /* text and logits with an f16 cache */
 #define TOLERANCE_ROPE 1e-6 /* relative, an element */
 
 /* One tensor caught while the case ran. */
@@ -22,8 +22,8 @@ struct caught {
 
 struct run_case {
     struct golden *g;
-    const char *folder;     /* for messages: last two parts of the path */
-    const char *name;       /* "tile1" */
+    const char *folder; /* for messages: last two parts of the path */
+    const char *name;   /* "tile1" */
     json_t *json;
     const struct snug_safetensors *reference;
     struct snug_model *model;
@@ -35,7 +35,10 @@ struct run_case {
     size_t caught_count;
 };
 
-static const char *kv_name(const struct run_case *c) { return c->kv_dtype == SNUG_DTYPE_F32 ? "f32" : "f16"; }
+static const char *kv_name(const struct run_case *c)
+{
+    return c->kv_dtype == SNUG_DTYPE_F32 ? "f32" : "f16";
+}
 
 static const char *line_name(const struct run_case *c, const char *tensor)
 {
@@ -52,9 +55,11 @@ static bool wanted(const struct run_case *c, const char *name)
     return json_object_get(tensors, name) || json_object_get(tensors, last);
 }
 
-static bool catch_rows(struct run_case *c, const char *name, const float *data, int64_t rows, int64_t cols)
+static bool catch_rows(struct run_case *c, const char *name, const float *data, int64_t rows,
+                       int64_t cols)
 {
-    struct caught *grown = snug_realloc_array(c->g->allocator, c->caught, c->caught_count + 1, sizeof *grown);
+    struct caught *grown =
+        snug_realloc_array(c->g->allocator, c->caught, c->caught_count + 1, sizeof *grown);
     if (!grown)
         return false;
     c->caught = grown;
@@ -69,8 +74,8 @@ static bool catch_rows(struct run_case *c, const char *name, const float *data, 
     return true;
 }
 
-static bool trace(void *context, const struct snug_step *step, const char *name, const float *data, int64_t rows,
-                  int64_t cols)
+static bool trace(void *context, const struct snug_step *step, const char *name, const float *data,
+                  int64_t rows, int64_t cols)
 {
     (void)step;
     struct run_case *c = context;
@@ -109,8 +114,8 @@ static void compare(struct run_case *c, const char *name, const float *have, int
     double allowed = rope ? TOLERANCE_ROPE : factor * largest(want, count), worst = 0;
     int64_t at = 0;
     if (have_count != count) {
-        golden_fail(c->g, line_name(c, name), "has %lld elements, the reference %lld", (long long)have_count,
-                    (long long)count);
+        golden_fail(c->g, line_name(c, name), "has %lld elements, the reference %lld",
+                    (long long)have_count, (long long)count);
         return;
     }
     for (int64_t i = 0; i < count; i++) {
@@ -125,15 +130,17 @@ static void compare(struct run_case *c, const char *name, const float *have, int
     if (worst <= allowed)
         golden_pass(c->g, line_name(c, name), "largest error %.3g, allowed %.3g", worst, allowed);
     else
-        golden_fail(c->g, line_name(c, name), "largest error %.3g, allowed %.3g: element %lld is %.9g, not %.9g",
-                    worst, allowed, (long long)at, (double)have[at], (double)want[at]);
+        golden_fail(c->g, line_name(c, name),
+                    "largest error %.3g, allowed %.3g: element %lld is %.9g, not %.9g", worst,
+                    allowed, (long long)at, (double)have[at], (double)want[at]);
 }
 
 /* Reference values as f32; NULL after a golden_fail. */
 static float *reference_values(struct run_case *c, const char *name, int64_t *count)
 {
     const struct snug_tensor_view *view = snug_safetensors_find(c->reference, name);
-    if (!view || (view->dtype != SNUG_DTYPE_F32 && view->dtype != SNUG_DTYPE_F16 && view->dtype != SNUG_DTYPE_BF16)) {
+    if (!view || (view->dtype != SNUG_DTYPE_F32 && view->dtype != SNUG_DTYPE_F16 &&
+                  view->dtype != SNUG_DTYPE_BF16)) {
         golden_fail(c->g, line_name(c, name), "the reference has no such tensor of floats");
         return NULL;
     }
@@ -159,7 +166,8 @@ static void compare_caught(struct run_case *c, const char *name)
     if (want && !caught)
         golden_fail(c->g, line_name(c, name), "nothing of this name was computed");
     else if (want && last)
-        compare(c, name, caught->data + (caught->rows - 1) * caught->cols, caught->cols, want, count);
+        compare(c, name, caught->data + (caught->rows - 1) * caught->cols, caught->cols, want,
+                count);
     else if (want)
         compare(c, name, caught->data, caught->rows * caught->cols, want, count);
     snug_free(c->g->allocator, want);
@@ -200,15 +208,16 @@ static void catch_frequencies(struct run_case *c, int64_t steps)
 }
 
 /* Greedy continuation, token by token; compares ids and catches what is wanted at the end. */
-static enum snug_status run_greedy(struct run_case *c, struct snug_session *session, const float *logits,
-                                   struct snug_error *error)
+static enum snug_status run_greedy(struct run_case *c, struct snug_session *session,
+                                   const float *logits, struct snug_error *error)
 {
     json_t *tokens = json_object_get(json_object_get(c->json, "greedy"), "tokens");
     int64_t steps = (int64_t)json_array_size(tokens), wrong = -1, found = -1;
     const struct snug_ops *ops = session->options.ops;
     catch_frequencies(c, steps > 0 ? steps - 1 : 0);
     for (int64_t i = 0; i < steps; i++) {
-        struct snug_logit_stats stats = {.count = c->model->config.text.vocabulary, .logits = logits};
+        struct snug_logit_stats stats = {.count = c->model->config.text.vocabulary,
+                                         .logits = logits};
         enum snug_status status = ops->logit_stats(&stats, session->options.pool);
         int64_t expected = json_integer_value(json_array_get(tokens, (size_t)i));
         if (!status && stats.argmax != expected && wrong < 0) {
@@ -225,17 +234,20 @@ static enum snug_status run_greedy(struct run_case *c, struct snug_session *sess
     if (steps && wrong < 0)
         golden_pass(c->g, line_name(c, "greedy"), "%lld ids equal", (long long)steps);
     else if (steps)
-        golden_fail(c->g, line_name(c, "greedy"), "step %lld gives id %lld, not %lld", (long long)wrong,
-                    (long long)found, (long long)json_integer_value(json_array_get(tokens, (size_t)wrong)));
+        golden_fail(c->g, line_name(c, "greedy"), "step %lld gives id %lld, not %lld",
+                    (long long)wrong, (long long)found,
+                    (long long)json_integer_value(json_array_get(tokens, (size_t)wrong)));
     return SNUG_STATUS_OK;
 }
 
 static enum snug_status run_model(struct run_case *c, struct snug_error *error)
 {
-    int64_t tiles = 0, elements = 0, tile = 3 * c->model->config.tiles.tile_side * c->model->config.tiles.tile_side;
+    int64_t tiles = 0, elements = 0,
+            tile = 3 * c->model->config.tiles.tile_side * c->model->config.tiles.tile_side;
     json_t *value;
     size_t i;
-    json_array_foreach(json_object_get(c->json, "tiles"), i, value) tiles += json_integer_value(value);
+    json_array_foreach(json_object_get(c->json, "tiles"), i, value) tiles +=
+        json_integer_value(value);
     float *pixels = tiles ? reference_values(c, "pixel_values", &elements) : NULL;
     struct snug_session_options options = snug_session_options_default();
     options.ops = snug_ops_find(c->g->isa);
@@ -250,11 +262,13 @@ static enum snug_status run_model(struct run_case *c, struct snug_error *error)
         options.image_token_id = snug_tokenizer_added_id(c->tokenizer, "<IMG_CONTEXT>");
     struct snug_session session;
     const float *logits = NULL;
-    int64_t room = c->count + (int64_t)json_array_size(json_object_get(json_object_get(c->json, "greedy"), "tokens"));
+    int64_t room = c->count + (int64_t)json_array_size(
+                                  json_object_get(json_object_get(c->json, "greedy"), "tokens"));
     snug_session_init(&session, c->model, &options, c->g->allocator);
     enum snug_status status = SNUG_STATUS_OK;
     if (tiles && (!pixels || elements != tiles * tile))
-        status = snug_error_set(error, SNUG_STATUS_SHAPE, "pixel_values has %lld elements for %lld tiles of %lld",
+        status = snug_error_set(error, SNUG_STATUS_SHAPE,
+                                "pixel_values has %lld elements for %lld tiles of %lld",
                                 (long long)elements, (long long)tiles, (long long)tile);
     if (!status)
         status = snug_session_begin(&session, room, tiles, error);
@@ -280,12 +294,15 @@ static void expand_prompt(const struct run_case *c, const char *prompt, struct s
     json_t *tiles = json_object_get(c->json, "tiles");
     size_t image = 0;
     while (*prompt) {
-        size_t length = !strncmp(prompt, "<IMG_CONTEXT>", 13) ? 13 : !strncmp(prompt, "<image>", 7) ? 7 : 0;
+        size_t length = !strncmp(prompt, "<IMG_CONTEXT>", 13) ? 13
+                        : !strncmp(prompt, "<image>", 7)      ? 7
+                                                              : 0;
         if (!length || image == json_array_size(tiles)) {
             snug_text_putc(out, *prompt++);
             continue;
         }
-        int64_t rows = json_integer_value(json_array_get(tiles, image++)) * c->model->config.tokens_per_tile;
+        int64_t rows =
+            json_integer_value(json_array_get(tiles, image++)) * c->model->config.tokens_per_tile;
         snug_text_puts(out, "<img>");
         while (rows-- > 0)
             snug_text_puts(out, "<IMG_CONTEXT>");
@@ -309,9 +326,10 @@ static void check_prompt(struct run_case *c)
                                                     SNUG_ADDED_TOKENS_ALL, &ids, &error);
     if (status)
         golden_fail(c->g, line_name(c, "prompt"), "%s", error.message);
-    else if ((int64_t)ids.count != c->count || memcmp(ids.data, c->ids, ids.count * sizeof *ids.data))
-        golden_fail(c->g, line_name(c, "prompt"), "%zu ids differ from the %lld of the reference", ids.count,
-                    (long long)c->count);
+    else if ((int64_t)ids.count != c->count ||
+             memcmp(ids.data, c->ids, ids.count * sizeof *ids.data))
+        golden_fail(c->g, line_name(c, "prompt"), "%zu ids differ from the %lld of the reference",
+                    ids.count, (long long)c->count);
     else
         golden_pass(c->g, line_name(c, "prompt"), "%zu ids equal", ids.count);
     snug_ids_free(&ids);
@@ -343,9 +361,8 @@ static void check_case(struct run_case *c)
     if (status)
         golden_fail(c->g, line_name(c, "run"), "%s: %s", snug_status_text(status), error.message);
     else
-        json_object_foreach(json_object_get(c->json, "tensors"), key, value)
-            if (strcmp(key, "pixel_values"))
-                compare_caught(c, key);
+        json_object_foreach(json_object_get(c->json, "tensors"), key,
+                            value) if (strcmp(key, "pixel_values")) compare_caught(c, key);
     for (size_t i = 0; i < c->caught_count; i++)
         snug_free(c->g->allocator, c->caught[i].data);
     snug_free(c->g->allocator, c->caught);
@@ -369,7 +386,12 @@ static void check_file(struct golden *g, const char *shown, const char *expected
     const char *named = json_string_value(json_object_get(json, "safetensors"));
     snprintf(tensors, sizeof tensors, "%s.safetensors", name);
     char *path = snug_path_join(g->allocator, expected, named ? named : tensors);
-    struct run_case c = {.g = g, .folder = shown, .name = name, .json = json, .model = model, .tokenizer = tokenizer};
+    struct run_case c = {.g = g,
+                         .folder = shown,
+                         .name = name,
+                         .json = json,
+                         .model = model,
+                         .tokenizer = tokenizer};
     enum snug_status status = path ? snug_file_map(path, &blob, &error) : SNUG_STATUS_MEMORY;
     if (!status)
         status = snug_safetensors_open_blob(&blob, path, g->allocator, &reference, &error);
@@ -399,11 +421,14 @@ void golden_check_model(struct golden *g, const char *folder, json_t *manifest)
     struct snug_error error;
     const char *shown = snug_path_base(folder);
     char *expected = snug_path_join(g->allocator, folder, "expected");
-    enum snug_status status = snug_model_load(&model_folder, snug_device_cpu(), g->pool, g->allocator, &model, &error);
-    if (!status && (snug_folder_has(&model_folder, "tokenizer.json") || snug_folder_has(&model_folder, "vocab.json")))
+    enum snug_status status =
+        snug_model_load(&model_folder, snug_device_cpu(), g->pool, g->allocator, &model, &error);
+    if (!status && (snug_folder_has(&model_folder, "tokenizer.json") ||
+                    snug_folder_has(&model_folder, "vocab.json")))
         status = snug_tokenizer_load(&model_folder, g->allocator, &tokenizer, &error);
     if (!status)
-        status = snug_directory_read(expected, SNUG_MAX_DIRECTORY_ENTRIES, g->allocator, &directory, &error);
+        status = snug_directory_read(expected, SNUG_MAX_DIRECTORY_ENTRIES, g->allocator, &directory,
+                                     &error);
     if (status)
         golden_fail(g, shown, "%s", error.message);
     for (size_t i = 0; !status && i < directory.count; i++)

@@ -92,13 +92,14 @@ static void load_tile(struct tile *tile, const struct snug_attention *args, int6
     }
 }
 
-/* p = exp(s - m) of one row in place; m, l. What lies beyond the keys ends as zero: lanes start at
- * +0 and never become -0, so adding it changes nothing. */
+/* p = exp(s - m) of one row in place; m, l. The order of the maximum is free: only a NaN, which
+ * makes the row NaN anyway, and the sign of zero, which s - m loses, depend on it. What lies beyond
+ * the keys ends as zero: lanes start at +0 and never become -0, so adding it changes nothing. */
 static void weigh_row(float *p, int64_t keys, float *max, float *sum)
 {
     int64_t padded = (keys + 31) / 32 * 32;
     vec top[LANE_VECS], lanes[LANE_VECS];
-    float top_lane[32];
+    float top_lane[SIMD_LANES];
 
     for (int64_t j = keys; j < padded; j++)
         p[j] = p[0];
@@ -108,9 +109,11 @@ static void weigh_row(float *p, int64_t keys, float *max, float *sum)
         for (int v = 0; v < LANE_VECS; v++)
             top[v] = v_max(top[v], v_load(p + j + v * SIMD_LANES));
     }
-    for (int v = 0; v < LANE_VECS; v++)
-        v_store(top_lane + v * SIMD_LANES, top[v]);
-    for (int width = 16; width > 0; width /= 2)
+    UNROLL
+    for (int v = 1; v < LANE_VECS; v++)
+        top[0] = v_max(top[0], top[v]);
+    v_store(top_lane, top[0]);
+    for (int width = SIMD_LANES / 2; width > 0; width /= 2)
         for (int i = 0; i < width; i++)
             top_lane[i] = top_lane[i] > top_lane[i + width] ? top_lane[i] : top_lane[i + width];
     const float m = top_lane[0];

@@ -11,17 +11,18 @@
 
 /* Rows of a tile, and how many panels it spans: (rows, panels). Tiles of one panel exist for all
  * rows. */
+/* clang-format off */
 #if SIMD_LANES == 8
+#define TILE_ROWS 6
 #define TILES(X, dtype)                                                                            \
     X(dtype, 1, 4) X(dtype, 2, 2) X(dtype, 3, 2) X(dtype, 4, 1) X(dtype, 5, 1) X(dtype, 6, 1)
-#define TILE_ROWS 6
 #else
-#define TILES(X, dtype)                                                                            \
-    X(dtype, 1, 8)                                                                                 \
-    X(dtype, 2, 4) X(dtype, 3, 4) X(dtype, 4, 4) X(dtype, 5, 4) X(dtype, 6, 4) X(dtype, 7, 2)      \
-        X(dtype, 8, 2) X(dtype, 9, 2) X(dtype, 10, 2) X(dtype, 11, 2) X(dtype, 12, 2)
 #define TILE_ROWS 12
+#define TILES(X, dtype)                                                                            \
+    X(dtype, 1, 8) X(dtype, 2, 4) X(dtype, 3, 4) X(dtype, 4, 4) X(dtype, 5, 4) X(dtype, 6, 4)      \
+    X(dtype, 7, 2) X(dtype, 8, 2) X(dtype, 9, 2) X(dtype, 10, 2) X(dtype, 11, 2) X(dtype, 12, 2)
 #endif
+/* clang-format on */
 #define TILE_VECS 8 /* at most, of one row */
 
 struct tile {

@@ -10,6 +10,7 @@
 #define ALONE_BELOW_FMAS 200000
 #define TASK_FMAS 100000 /* about 5 microseconds: below it, taking a task costs too much */
 #define TASKS_A_THREAD 8
+#define MOST_PANELS 64 /* 48 x 1024 f32 of y, 192 KiB, stay in the second cache between blocks */
 
 struct linear {
     const struct snug_linear *args;
@@ -106,7 +107,7 @@ enum snug_status cpu_linear(const struct snug_linear *args, struct snug_pool *po
 
     int64_t tasks = ceil_div(TASKS_A_THREAD * pool_threads(pool), l.row_chunks);
     l.panels_a_task = max_i64(ceil_div(panels, tasks), ceil_div(TASK_FMAS, panel_fmas));
-    l.panels_a_task = ceil_div(l.panels_a_task, wide) * wide;
+    l.panels_a_task = ceil_div(min_i64(l.panels_a_task, MOST_PANELS), wide) * wide;
     snug_pool_run(pool, args->rows == 1 ? one_row_task : rows_task, &l,
                   l.row_chunks * ceil_div(panels, l.panels_a_task));
     return SNUG_STATUS_OK;
