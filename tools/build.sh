@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 folder=$1
 shift
-[ -z "${STRICT:-}" ] || set -- "$@" -Dstrict=true
+[ -z "${STRICT:-}" ] || set -- "$@" -Dwerror=true
 log=$folder/build.log
 mkdir -p "$folder"
 

@@ -11,14 +11,16 @@
 #include "tensor/tensor.h"
 
 enum snug_operand_kind {
-    SNUG_OPERAND_KIND_WEIGHT,  /* bound to the model's weights, alive always */
-    SNUG_OPERAND_KIND_INPUT,   /* written by the caller before the phase runs; alive all through it,
-                                  so that the   next chunk and the search for a non-finite value find it
-                                  as it was */
-    SNUG_OPERAND_KIND_SCRATCH, /* alive from the first step that names it to the last, within a
-                                  phase */
-    SNUG_OPERAND_KIND_STATE,   /* outlives steps: alive from the start of the first phase that names
-                                  it to the   end of the last (features, keys and values, logits) */
+    /* Bound to the model's weights, alive always. */
+    SNUG_OPERAND_KIND_WEIGHT,
+    /* Written by the caller before the phase runs; alive all through it, so that the next chunk and
+     * the search for a non-finite value find it as it was. */
+    SNUG_OPERAND_KIND_INPUT,
+    /* Alive from the first step that names it to the last, within a phase. */
+    SNUG_OPERAND_KIND_SCRATCH,
+    /* Outlives steps: alive from the start of the first phase that names it to the end of the last
+     * (features, keys and values). */
+    SNUG_OPERAND_KIND_STATE,
 };
 
 /* A matrix of rows_per_unit * units + fixed_rows rows by cols elements. Panels (weights, keys,
