@@ -72,11 +72,8 @@ static int print_evaluation(const struct snug_evaluation *evaluation,
     snug_text_init(&text, snug_allocator_heap(), (size_t)64 << 20);
     if (settings.json)
         snug_evaluation_put_json(evaluation, &text);
-    else {
+    else
         snug_evaluation_put_text(evaluation, &text);
-        snug_evaluation_put_line(evaluation, &text);
-        snug_text_putc(&text, '\n');
-    }
     enum snug_status status = snug_text_status(&text, &error, "the report");
     if (!status &&
         (fwrite(snug_text_c(&text), 1, text.length, stdout) != text.length || fflush(stdout)))

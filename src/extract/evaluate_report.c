@@ -95,8 +95,7 @@ static void put_field(const struct snug_scores *field, struct snug_text *out)
 
 void snug_evaluation_put_text(const struct snug_evaluation *e, struct snug_text *out)
 {
-    snug_evaluation_put_line(e, out);
-    snug_text_printf(out, "\n\n%zu document%s scored, %zu fields", e->documents,
+    snug_text_printf(out, "%zu document%s scored, %zu fields", e->documents,
                      e->documents == 1 ? "" : "s", e->field_count);
     if (e->failed > 0)
         snug_text_printf(out, "; %zu failed", e->failed);
@@ -124,6 +123,9 @@ void snug_evaluation_put_text(const struct snug_evaluation *e, struct snug_text 
             "\nIntervals: 95 %%, percentile bootstrap over documents, %d resamples, seed "
             "%llu.\nempty: what an answer without any value scores.\n",
             e->options.resamples, (unsigned long long)e->options.seed);
+    snug_text_putc(out, '\n');
+    snug_evaluation_put_line(e, out);
+    snug_text_putc(out, '\n');
 }
 
 /* ---- JSON ---- */

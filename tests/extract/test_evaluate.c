@@ -257,10 +257,13 @@ static void test_golden(void **state)
                         "baseline 46.4 %");
     snug_text_clear(&text);
     snug_evaluation_put_text(&e, &text);
-    /* The first line is for programs that look for it, and may be longer. */
-    if (longest_line(strchr(snug_text_c(&text), '\n')) > 80 ||
-        strstr(snug_text_c(&text), "BANK_ACCOUNT_NUMBER") == NULL)
-        fail_msg("%s", snug_text_c(&text));
+    /* The last line is for programs that look for it, and may be longer. */
+    char *last = strstr(text.data, "\naccuracy: present 93.3 %");
+    assert_non_null(last);
+    assert_ptr_equal(strchr(last + 1, '\n'), text.data + text.length - 1);
+    *last = 0;
+    if (longest_line(text.data) > 80 || strstr(text.data, "BANK_ACCOUNT_NUMBER") == NULL)
+        fail_msg("%s", text.data);
     snug_text_clear(&text);
     snug_evaluation_put_json(&e, &text);
     json_t *json = NULL;

@@ -250,10 +250,40 @@ static void test_refuses(void **state)
     snug_model_free(model);
 }
 
+/* Once a document has begun, looking, reading and writing allocate nothing. */
+static void test_allocates_nothing(void **state)
+{
+    (void)state;
+    struct snug_model *model = load("hf-a", snug_allocator_heap());
+    struct document d = make_document(model, 2, 150);
+    struct snug_session_options options = options_of(NULL, NULL, 64, 1, SNUG_DTYPE_F16);
+    struct snug_counting_allocator counting;
+    struct snug_session session;
+    struct snug_error error;
+    const float *logits;
+    snug_counting_allocator_init(&counting, snug_allocator_heap(), 0);
+    snug_session_init(&session, model, &options, &counting.allocator);
+    assert_ok(snug_session_begin(&session, d.count + NEW_TOKENS, d.tiles, &error));
+    uint64_t before = counting.requests;
+    assert_true(before > 0);
+    assert_ok(snug_session_see(&session, d.pixels, d.tiles, &error));
+    assert_ok(snug_session_prompt(&session, d.ids, d.count, &logits, &error));
+    for (int i = 0; i < NEW_TOKENS; i++)
+        assert_ok(snug_session_step(&session, 5, &logits, &error));
+    assert_int_equal(counting.requests, before);
+    /* A second document of the same size finds its region laid out. */
+    assert_ok(snug_session_begin(&session, d.count + NEW_TOKENS, d.tiles, &error));
+    assert_int_equal(counting.requests, before);
+    snug_session_free(&session);
+    assert_int_equal(counting.live, 0);
+    free(d.pixels);
+    snug_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_identity), cmocka_unit_test(test_without_cache),
-        cmocka_unit_test(test_blame), cmocka_unit_test(test_refuses)};
+        cmocka_unit_test(test_allocates_nothing), cmocka_unit_test(test_blame), cmocka_unit_test(test_refuses)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
