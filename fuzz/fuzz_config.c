@@ -1,7 +1,6 @@
-/* Fuzz target: config.json, preprocessor_config.json and generation_config.json of a model folder. The first
- * byte says which of the three the rest replaces; the others are a folder's own.
- * Seeds: fuzz/corpus/config.
- * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+/* Fuzz target: config.json, preprocessor_config.json and generation_config.json of a model folder.
+ * The first byte says which of the three the rest replaces; the others are a folder's own. Seeds:
+ * fuzz/corpus/config. Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "formats/chat.h"
 #include "models/model.h"
 
@@ -12,7 +11,8 @@ static const char config[] =
     "\"text_config\": {\"model_type\": \"qwen2\", \"hidden_size\": 96, \"intermediate_size\": 160,"
     "\"max_position_embeddings\": 64, \"num_attention_heads\": 6, \"num_hidden_layers\": 2,"
     "\"num_key_value_heads\": 2, \"vocab_size\": 1027}, \"vision_config\": {\"hidden_size\": 64,"
-    "\"image_size\": 56, \"patch_size\": 14, \"intermediate_size\": 128, \"num_attention_heads\": 4,"
+    "\"image_size\": 56, \"patch_size\": 14, \"intermediate_size\": 128, \"num_attention_heads\": "
+    "4,"
     "\"num_hidden_layers\": 2}}";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -11,7 +11,7 @@
    "Seeds:" (and fuzz/corpus/WHAT), one count a target.
 3. layers: tools/check-layers.py, its self-test included.
 4. golden data: golden-check over tests/golden, and over the vocabularies and templates whose licence keeps them
-   out of the repository, where they are there (SNUG_SHARED=FOLDER, or ../shared).
+   out of the repository, where they are there (-Dshared=FOLDER, SNUG_SHARED=FOLDER, or ../shared).
 5. --extract: one document read with two threads (for the thread sanitizer).
 
 Whatever does not show its counts, shows none, crashes, hangs or leaves with a code that does not go with its
@@ -41,7 +41,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
 SANITIZER = re.compile(r"(ERROR|WARNING|SUMMARY): \w+Sanitizer|: runtime error: ")
-SHARED = ("golden/tokenizers/qwen2", "golden/tokenizers/llama3", "golden/chat")
+SHARED = ("golden/tokenizers", "golden/chat")
 DETAIL_LINES = 40  # of a failure's output
 
 
@@ -230,7 +230,7 @@ class Runner:
         self.build = Path(options.build).resolve()
         self.total = Tally()
         self.workers = len(os.sched_getaffinity(0))
-        sanitize = self.read_sanitize()
+        sanitize = self.build_option("b_sanitize", "none")
         self.slow = 8 if sanitize != "none" else 1
         self.prefix = []
         # ThreadSanitizer of gcc 12 does not start where the kernel spreads addresses over more than 28 bits.
@@ -245,14 +245,14 @@ class Runner:
         if self.shared:
             self.env["SNUG_SHARED"] = str(self.shared)
 
-    def read_sanitize(self):
+    def build_option(self, name, default):
         with open(self.build / "meson-info" / "intro-buildoptions.json") as file:
-            found = [o["value"] for o in json.load(file) if o["name"] == "b_sanitize"]
-        return found[0] if found else "none"
+            found = [o["value"] for o in json.load(file) if o["name"] == name]
+        return found[0] if found else default
 
-    @staticmethod
-    def find_shared():
-        named = os.environ.get("SNUG_SHARED")
+    def find_shared(self):
+        """-Dshared=DIR of the build, else SNUG_SHARED, else ../shared."""
+        named = self.build_option("shared", "") or os.environ.get("SNUG_SHARED")
         folder = Path(named) if named else ROOT.parent / "shared"
         return folder.resolve() if folder.is_dir() else None
 

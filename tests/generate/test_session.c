@@ -284,6 +284,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_identity), cmocka_unit_test(test_without_cache),
-        cmocka_unit_test(test_allocates_nothing), cmocka_unit_test(test_blame), cmocka_unit_test(test_refuses)};
+        cmocka_unit_test(test_allocates_nothing), cmocka_unit_test(test_blame),
+        cmocka_unit_test(test_refuses)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

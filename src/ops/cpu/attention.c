@@ -19,7 +19,7 @@
 #define TILE_ROWS 24
 #define O_PANELS 4 /* of values at once */
 #define O_LD (O_PANELS * SNUG_PANEL)
-#define ALONE_BELOW_FMAS 100000
+#define ALONE_BELOW_FMAS 600000 /* about 10 microseconds: a small model decodes faster alone */
 
 #define WAVE_ROWS 128     /* query rows times heads, at most, of a job done in waves */
 #define WAVE_FLOATS 12288 /* for o of all rows and the blocks of a wave */
