@@ -3,7 +3,7 @@
 # kernel, from an initramfs: for those whose processor has none. Nothing is installed: the packages are unpacked in
 # build-avx512 on the first run. About a minute to boot, then 1/50 to 1/100 of the machine's speed.
 #   tools/emulate-avx512.sh [-f FILE_OR_FOLDER]... PROGRAM [ARGUMENT...]
-# PROGRAM may be static or dynamic (its libraries go along). -f: goes along as /root/NAME, which is SNUG_SOURCE_ROOT.
+# PROGRAM may be static or dynamic (its libraries go along). -f: goes along as /home/NAME, which is SNUG_SOURCE_ROOT.
 # Prints the program's output; exit code: the program's, or 125. LIMIT: seconds, 600 by default.
 # Known fault of Bochs 2.7: vcvtps2ph rounds exact ties away from even, so f16 stores differ there (in AVX2, too).
 # Copyright snug contributors. SPDX-License-Identifier: Apache-2.0
@@ -30,18 +30,18 @@ if [ ! -d "$r" ]; then
     mv "$r.new" "$r"; cd "$OLDPWD"
 fi
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
-mkdir -p "$work"/root/{bin,dev,proc,sys,tmp,root} "$work/iso/isolinux"
-cp "$r/bin/busybox" "$work/root/bin/"
-cp "$program" "$work/root/root/program"
-{ ldd "$program" 2> /dev/null || true; } | grep -o '/[^ ]*' | while read -r l; do cp -L --parents "$l" "$work/root/"; done
-for f in ${files[@]+"${files[@]}"}; do cp -rL "$f" "$work/root/root/"; done
-cat > "$work/root/init" <<EOF
+mkdir -p "$work"/tree/{bin,dev,proc,sys,tmp,home} "$work/iso/isolinux"
+cp "$r/bin/busybox" "$work/tree/bin/"
+cp "$program" "$work/tree/home/program"
+{ ldd "$program" 2> /dev/null || true; } | grep -o '/[^ ]*' | while read -r l; do cp -L --parents "$l" "$work/tree/"; done
+for f in ${files[@]+"${files[@]}"}; do cp -rL "$f" "$work/tree/home/"; done
+cat > "$work/tree/init" <<EOF
 #!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t devtmpfs dev /dev
 /bin/busybox mount -t sysfs sys /sys
-export SNUG_SOURCE_ROOT=/root HOME=/root PATH=/bin
-cd /root
+export SNUG_SOURCE_ROOT=/home HOME=/home PATH=/bin
+cd /home
 exec > /dev/ttyS0 2>&1
 echo "==begin=="
 ./program $(printf ' %q' "$@")
@@ -49,9 +49,9 @@ echo; echo "==code \$?=="
 /bin/busybox sleep 2
 /bin/busybox poweroff -f
 EOF
-sed -i 's/^echo; echo "==code \$?=="/code=$?; echo; echo "==code $code=="/' "$work/root/init"
-chmod +x "$work/root/init"
-(cd "$work/root" && find . | "$r/bin/busybox" cpio -o -H newc 2> /dev/null | gzip -1) > "$work/iso/initrd"
+sed -i 's/^echo; echo "==code \$?=="/code=$?; echo; echo "==code $code=="/' "$work/tree/init"
+chmod +x "$work/tree/init"
+(cd "$work/tree" && find . | "$r/bin/busybox" cpio -o -H newc 2> /dev/null | gzip -1) > "$work/iso/initrd"
 cp "$r"/boot/vmlinuz-* "$work/iso/vmlinuz"
 cp "$r/usr/lib/ISOLINUX/isolinux.bin" "$r/usr/lib/syslinux/modules/bios/ldlinux.c32" "$work/iso/isolinux/"
 # Bochs' XSAVEC and XSAVES do not satisfy Linux, which would then turn all of AVX off: only XSAVE is left.

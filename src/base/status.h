@@ -59,6 +59,14 @@ enum snug_status snug_error_set(struct snug_error *error, enum snug_status statu
 enum snug_status snug_error_prefix(struct snug_error *error, enum snug_status status,
                                    const char *format, ...) SNUG_PRINTF(3, 4);
 
+/* Passes a failure on: for functions with nothing to release. */
+#define SNUG_TRY(call)                                                                             \
+    do {                                                                                           \
+        enum snug_status snug_try_status = (call);                                                 \
+        if (snug_try_status)                                                                       \
+            return snug_try_status;                                                                \
+    } while (0)
+
 /* A broken invariant: a bug of ours, also in release builds. Prints and aborts. */
 void snug_assert_failed(const char *expression, const char *file, int line)
     __attribute__((noreturn));

@@ -12,7 +12,7 @@
  *
  * Horizontal rows are made when the vertical pass first needs them and kept in a ring that is as
  * high as the largest window: memory grows with the window, not with the picture. Source: Pillow's
- * Image.resize before version 13 (facts: internvl3.md, 7.2). Copyright snug contributors.
+ * Image.resize before version 13 (docs/formats.md, 3). Copyright snug contributors.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "document/image.h"
 

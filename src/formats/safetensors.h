@@ -24,8 +24,8 @@ struct snug_metadata_entry {
 struct snug_safetensors; /* opaque: a checkpoint of one or more files */
 
 /* Parses one file already in memory or mapped. Takes over *blob (freed with the checkpoint, also
- * when this fails). `name` stands in messages. Refuses all of facts 1.2. Errors: FORMAT, LIMIT,
- * MEMORY. Thread-safe once open. */
+ * when this fails). `name` stands in messages. Refuses all that docs/formats.md, 1 lists. Errors:
+ * FORMAT, LIMIT, MEMORY. Thread-safe once open. */
 SNUG_CHECK_RESULT enum snug_status
 snug_safetensors_open_blob(struct snug_blob *blob, const char *name,
                            const struct snug_allocator *allocator, struct snug_safetensors **out,

@@ -25,7 +25,7 @@
 /* Work buffers above this size are given back after the call that needed them. */
 #define SNUG_KEEP_WORK_BYTES (1u << 20)
 
-/* ---- byte level: 256 symbols stand for the bytes (facts: GPT-2's map) ---- */
+/* ---- byte level: 256 symbols stand for the bytes (docs/formats.md, 2) ---- */
 
 /* Bytes of a token written in symbols; SIZE_MAX if a character is none. out: as long as the text,
  * or NULL to measure only. */
@@ -231,7 +231,8 @@ SNUG_CHECK_RESULT enum snug_status snug_added_token_read_flags(json_t *object,
                                                                struct snug_added_token *token,
                                                                const char *name,
                                                                struct snug_error *error);
-/* Checks everything of facts 5 and builds the tables. Errors: FORMAT, UNSUPPORTED, LIMIT, MEMORY.
+/* Checks all that docs/formats.md, 2 names and builds the tables. Errors: FORMAT, UNSUPPORTED,
+ * LIMIT, MEMORY.
  */
 SNUG_CHECK_RESULT enum snug_status snug_tokenizer_build(const struct snug_tokenizer_source *source,
                                                         struct snug_tokenizer **out,

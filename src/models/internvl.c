@@ -147,14 +147,9 @@ static enum snug_status add(struct list *list, const char *ours, int layer, int6
     return snug_weight_list_add(list->weights, &request, error);
 }
 
-#define TRY(call)                                                                                  \
-    do {                                                                                           \
-        enum snug_status try_status = (call);                                                      \
-        if (try_status)                                                                            \
-            return try_status;                                                                     \
-    } while (0)
-#define VECTOR(ours, layer, n) TRY(add(list, ours, layer, n, 0, (struct snug_shape){0}, error))
-#define MATRIX(ours, layer, n, k) TRY(add(list, ours, layer, n, k, (struct snug_shape){0}, error))
+#define VECTOR(ours, layer, n) SNUG_TRY(add(list, ours, layer, n, 0, (struct snug_shape){0}, error))
+#define MATRIX(ours, layer, n, k)                                                                  \
+    SNUG_TRY(add(list, ours, layer, n, k, (struct snug_shape){0}, error))
 
 static enum snug_status add_vision_layer(struct list *list, int i, struct snug_error *error)
 {
@@ -198,12 +193,12 @@ static enum snug_status add_vision(struct list *list, struct snug_error *error)
     int64_t grid = v->image_side / v->patch, patches = grid * grid;
     struct snug_shape cls = {3, {1, 1, d}}, position = {3, {1, 1 + patches, d}};
     struct snug_shape patch = {4, {d, 3, v->patch, v->patch}};
-    TRY(add(list, "vision.cls", 0, d, 0, cls, error));
-    TRY(add(list, "vision.position", 0, (1 + patches) * d, 0, position, error));
-    TRY(add(list, "vision.patch.weight", 0, d, 3 * v->patch * v->patch, patch, error));
+    SNUG_TRY(add(list, "vision.cls", 0, d, 0, cls, error));
+    SNUG_TRY(add(list, "vision.position", 0, (1 + patches) * d, 0, position, error));
+    SNUG_TRY(add(list, "vision.patch.weight", 0, d, 3 * v->patch * v->patch, patch, error));
     VECTOR("vision.patch.bias", 0, d);
     for (int i = 0; i < v->layers; i++)
-        TRY(add_vision_layer(list, i, error));
+        SNUG_TRY(add_vision_layer(list, i, error));
     VECTOR("projector.layer_norm.weight", 0, 4 * d);
     VECTOR("projector.layer_norm.bias", 0, 4 * d);
     MATRIX("projector.linear_1.weight", 0, h, 4 * d);

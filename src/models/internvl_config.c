@@ -83,31 +83,24 @@ static enum snug_status get_eps(const struct reader *r, json_t *object, const ch
     return status;
 }
 
-#define TRY(call)                                                                                  \
-    do {                                                                                           \
-        enum snug_status try_status = (call);                                                      \
-        if (try_status)                                                                            \
-            return try_status;                                                                     \
-    } while (0)
-
 /* rope_theta + rope_scaling (4.x), or rope_parameters (5.x); a bare "type" counts as rope_type. */
 static enum snug_status read_rope(const struct reader *r, json_t *text,
                                   struct snug_rope_config *rope)
 {
     *rope = (struct snug_rope_config){.theta = 10000.0, .factor = 1.0};
-    TRY(need_int(r, text, "max_position_embeddings", 1 << 30, &rope->max_position));
-    TRY(snug_json_get_double(text, "rope_theta", &rope->theta, r->file, r->error));
+    SNUG_TRY(need_int(r, text, "max_position_embeddings", 1 << 30, &rope->max_position));
+    SNUG_TRY(snug_json_get_double(text, "rope_theta", &rope->theta, r->file, r->error));
     json_t *scaling = json_object_get(text, "rope_parameters");
     if (!json_is_object(scaling))
         scaling = json_object_get(text, "rope_scaling");
     if (json_is_object(scaling)) {
         const char *type = "default";
-        TRY(snug_json_get_double(scaling, "rope_theta", &rope->theta, r->file, r->error));
-        TRY(snug_json_get_string(scaling, "type", &type, r->file, r->error));
-        TRY(snug_json_get_string(scaling, "rope_type", &type, r->file, r->error));
+        SNUG_TRY(snug_json_get_double(scaling, "rope_theta", &rope->theta, r->file, r->error));
+        SNUG_TRY(snug_json_get_string(scaling, "type", &type, r->file, r->error));
+        SNUG_TRY(snug_json_get_string(scaling, "rope_type", &type, r->file, r->error));
         if (!strcmp(type, "dynamic")) {
             rope->dynamic = true;
-            TRY(snug_json_get_double(scaling, "factor", &rope->factor, r->file, r->error));
+            SNUG_TRY(snug_json_get_double(scaling, "factor", &rope->factor, r->file, r->error));
         } else if (strcmp(type, "default"))
             return bad(r, SNUG_STATUS_UNSUPPORTED, "rope_type", "\"default\" or \"dynamic\"", type);
     } else if (scaling && !json_is_null(scaling))
@@ -123,23 +116,23 @@ static enum snug_status read_rope(const struct reader *r, json_t *text,
 static enum snug_status read_text(const struct reader *r, json_t *text,
                                   struct snug_text_config *out)
 {
-    TRY(only_string(r, text, "model_type", "qwen2"));
+    SNUG_TRY(only_string(r, text, "model_type", "qwen2"));
     json_t *architecture = json_array_get(json_object_get(text, "architectures"), 0);
     if (json_is_string(architecture) && strcmp(json_string_value(architecture), "Qwen2ForCausalLM"))
         return bad(r, SNUG_STATUS_UNSUPPORTED, "the text model's architecture", "Qwen2ForCausalLM",
                    json_string_value(architecture));
-    TRY(only_string(r, text, "hidden_act", "silu"));
-    TRY(only_bool(r, text, "use_sliding_window", false));
-    TRY(need_int(r, text, "hidden_size", SNUG_MAX_WIDTH, &out->hidden));
-    TRY(need_int(r, text, "intermediate_size", SNUG_MAX_WIDTH, &out->intermediate));
-    TRY(need_int(r, text, "num_hidden_layers", SNUG_MAX_LAYERS, &out->layers));
-    TRY(need_int(r, text, "num_attention_heads", 65536, &out->heads));
+    SNUG_TRY(only_string(r, text, "hidden_act", "silu"));
+    SNUG_TRY(only_bool(r, text, "use_sliding_window", false));
+    SNUG_TRY(need_int(r, text, "hidden_size", SNUG_MAX_WIDTH, &out->hidden));
+    SNUG_TRY(need_int(r, text, "intermediate_size", SNUG_MAX_WIDTH, &out->intermediate));
+    SNUG_TRY(need_int(r, text, "num_hidden_layers", SNUG_MAX_LAYERS, &out->layers));
+    SNUG_TRY(need_int(r, text, "num_attention_heads", 65536, &out->heads));
     out->kv_heads = out->heads;
-    TRY(get_int(r, text, "num_key_value_heads", 1, out->heads, &out->kv_heads));
+    SNUG_TRY(get_int(r, text, "num_key_value_heads", 1, out->heads, &out->kv_heads));
     out->head_dim = out->hidden / out->heads;
-    TRY(get_int(r, text, "head_dim", 1, SNUG_MAX_HEAD_DIM, &out->head_dim));
-    TRY(need_int(r, text, "vocab_size", SNUG_MAX_VOCABULARY, &out->vocabulary));
-    TRY(get_eps(r, text, "rms_norm_eps", &out->eps));
+    SNUG_TRY(get_int(r, text, "head_dim", 1, SNUG_MAX_HEAD_DIM, &out->head_dim));
+    SNUG_TRY(need_int(r, text, "vocab_size", SNUG_MAX_VOCABULARY, &out->vocabulary));
+    SNUG_TRY(get_eps(r, text, "rms_norm_eps", &out->eps));
     if (out->hidden % out->heads || out->heads % out->kv_heads)
         return snug_error_set(
             r->error, SNUG_STATUS_FORMAT,
@@ -160,26 +153,26 @@ static enum snug_status read_vision(const struct reader *r, json_t *vision,
     const char *norm = "layer_norm";
     int64_t channels = 3;
     out->qkv_bias = hf ? false : true;
-    TRY(only_string(r, vision, "hidden_act", "gelu"));
-    TRY(get_int(r, vision, "num_channels", 1, 64, &channels));
+    SNUG_TRY(only_string(r, vision, "hidden_act", "gelu"));
+    SNUG_TRY(get_int(r, vision, "num_channels", 1, 64, &channels));
     if (channels != 3)
         return bad(r, SNUG_STATUS_UNSUPPORTED, "num_channels", "3", "another number");
-    TRY(need_int(r, vision, "hidden_size", SNUG_MAX_WIDTH, &out->hidden));
-    TRY(need_int(r, vision, "intermediate_size", SNUG_MAX_WIDTH, &out->intermediate));
-    TRY(need_int(r, vision, "num_hidden_layers", SNUG_MAX_LAYERS, &out->layers));
-    TRY(need_int(r, vision, "num_attention_heads", 65536, &out->heads));
-    TRY(need_side(r, vision, "image_size", &out->image_side));
-    TRY(need_side(r, vision, "patch_size", &out->patch));
-    TRY(get_eps(r, vision, "layer_norm_eps", &out->eps));
-    TRY(snug_json_get_string(vision, "norm_type", &norm, r->file, r->error));
-    TRY(snug_json_get_bool(vision, hf ? "attention_bias" : "qkv_bias", &out->qkv_bias, r->file,
-                           r->error));
-    TRY(snug_json_get_bool(vision, hf ? "use_qk_norm" : "qk_normalization", &out->qk_norm, r->file,
-                           r->error));
-    TRY(only_bool(r, vision, "use_absolute_position_embeddings", true));
-    TRY(only_bool(r, vision, "use_mean_pooling", true));
-    TRY(only_bool(r, vision, "use_mask_token", false));
-    TRY(only_bool(r, vision, "use_moe", false));
+    SNUG_TRY(need_int(r, vision, "hidden_size", SNUG_MAX_WIDTH, &out->hidden));
+    SNUG_TRY(need_int(r, vision, "intermediate_size", SNUG_MAX_WIDTH, &out->intermediate));
+    SNUG_TRY(need_int(r, vision, "num_hidden_layers", SNUG_MAX_LAYERS, &out->layers));
+    SNUG_TRY(need_int(r, vision, "num_attention_heads", 65536, &out->heads));
+    SNUG_TRY(need_side(r, vision, "image_size", &out->image_side));
+    SNUG_TRY(need_side(r, vision, "patch_size", &out->patch));
+    SNUG_TRY(get_eps(r, vision, "layer_norm_eps", &out->eps));
+    SNUG_TRY(snug_json_get_string(vision, "norm_type", &norm, r->file, r->error));
+    SNUG_TRY(snug_json_get_bool(vision, hf ? "attention_bias" : "qkv_bias", &out->qkv_bias, r->file,
+                                r->error));
+    SNUG_TRY(snug_json_get_bool(vision, hf ? "use_qk_norm" : "qk_normalization", &out->qk_norm,
+                                r->file, r->error));
+    SNUG_TRY(only_bool(r, vision, "use_absolute_position_embeddings", true));
+    SNUG_TRY(only_bool(r, vision, "use_mean_pooling", true));
+    SNUG_TRY(only_bool(r, vision, "use_mask_token", false));
+    SNUG_TRY(only_bool(r, vision, "use_moe", false));
     out->rms_norm = !strcmp(norm, "rms_norm");
     if (!out->rms_norm && strcmp(norm, "layer_norm"))
         return bad(r, SNUG_STATUS_UNSUPPORTED, "norm_type", "\"layer_norm\" or \"rms_norm\"", norm);
@@ -204,7 +197,7 @@ static enum snug_status read_select_layer(const struct reader *r, json_t *root, 
                                           struct snug_vision_config *vision)
 {
     int64_t select = -1;
-    TRY(get_int(r, root, key, -vision->layers - 1, vision->layers, &select));
+    SNUG_TRY(get_int(r, root, key, -vision->layers - 1, vision->layers, &select));
     vision->run_layers = select < 0 ? vision->layers + 1 + select : select;
     return SNUG_STATUS_OK;
 }
@@ -213,7 +206,7 @@ static enum snug_status read_config(const struct reader *r, json_t *root,
                                     struct snug_model_config *out)
 {
     const char *type = "";
-    TRY(snug_json_get_string(root, "model_type", &type, r->file, r->error));
+    SNUG_TRY(snug_json_get_string(root, "model_type", &type, r->file, r->error));
     json_t *architecture = json_array_get(json_object_get(root, "architectures"), 0);
     const char *name = json_is_string(architecture) ? json_string_value(architecture) : type;
     bool hf = !strcmp(type, "internvl"), original = !strcmp(type, "internvl_chat");
@@ -231,25 +224,27 @@ static enum snug_status read_config(const struct reader *r, json_t *root,
         return snug_error_set(r->error, SNUG_STATUS_FORMAT,
                               "%s: %s and vision_config must both be there", r->file,
                               hf ? "text_config" : "llm_config");
-    TRY(read_text(r, text, &out->text));
-    TRY(read_vision(r, vision, out->layout, &out->vision));
-    TRY(read_select_layer(r, root, hf ? "vision_feature_layer" : "select_layer", &out->vision));
+    SNUG_TRY(read_text(r, text, &out->text));
+    SNUG_TRY(read_vision(r, vision, out->layout, &out->vision));
+    SNUG_TRY(
+        read_select_layer(r, root, hf ? "vision_feature_layer" : "select_layer", &out->vision));
 
     double ratio = 0.5;
-    TRY(snug_json_get_double(root, "downsample_ratio", &ratio, r->file, r->error));
+    SNUG_TRY(snug_json_get_double(root, "downsample_ratio", &ratio, r->file, r->error));
     if (ratio != 0.5)
         return bad(r, SNUG_STATUS_UNSUPPORTED, "downsample_ratio", "0.5", "another number");
     int64_t grid = out->vision.image_side / out->vision.patch / 2;
     out->tokens_per_tile = grid * grid;
     out->image_token_id = -1;
     out->tie_allowed = hf;
-    TRY(snug_json_get_bool(root, "tie_word_embeddings", &out->tie_allowed, r->file, r->error));
+    SNUG_TRY(snug_json_get_bool(root, "tie_word_embeddings", &out->tie_allowed, r->file, r->error));
     if (hf) {
         int64_t length = out->tokens_per_tile;
-        TRY(only_string(r, root, "projector_hidden_act", "gelu"));
-        TRY(only_string(r, root, "vision_feature_select_strategy", "default"));
-        TRY(get_int(r, root, "image_token_id", 0, out->text.vocabulary - 1, &out->image_token_id));
-        TRY(get_int(r, root, "image_seq_length", 1, 1 << 20, &length));
+        SNUG_TRY(only_string(r, root, "projector_hidden_act", "gelu"));
+        SNUG_TRY(only_string(r, root, "vision_feature_select_strategy", "default"));
+        SNUG_TRY(
+            get_int(r, root, "image_token_id", 0, out->text.vocabulary - 1, &out->image_token_id));
+        SNUG_TRY(get_int(r, root, "image_seq_length", 1, 1 << 20, &length));
         if (length != out->tokens_per_tile)
             return snug_error_set(r->error, SNUG_STATUS_FORMAT,
                                   "%s: image_seq_length is %lld, but image_size and patch_size "
@@ -259,16 +254,16 @@ static enum snug_status read_config(const struct reader *r, json_t *root,
     }
     const char *version = "v1"; /* the original class's default when the key is absent */
     int64_t forced = out->vision.image_side;
-    TRY(snug_json_get_string(root, "ps_version", &version, r->file, r->error));
+    SNUG_TRY(snug_json_get_string(root, "ps_version", &version, r->file, r->error));
     out->vision.shuffle_transposed = !strcmp(version, "v1");
     if (strcmp(version, "v1") && strcmp(version, "v2"))
         return bad(r, SNUG_STATUS_UNSUPPORTED, "ps_version", "\"v1\" or \"v2\"", version);
-    TRY(get_int(r, root, "force_image_size", 1, 16384, &forced));
+    SNUG_TRY(get_int(r, root, "force_image_size", 1, 16384, &forced));
     if (forced != out->vision.image_side)
         return bad(r, SNUG_STATUS_UNSUPPORTED, "force_image_size", "vision_config.image_size",
                    "another size");
-    TRY(get_int(r, root, "min_dynamic_patch", 1, SNUG_MAX_TILES, &out->tiles.min_tiles));
-    TRY(get_int(r, root, "max_dynamic_patch", 1, SNUG_MAX_TILES, &out->tiles.max_tiles));
+    SNUG_TRY(get_int(r, root, "min_dynamic_patch", 1, SNUG_MAX_TILES, &out->tiles.min_tiles));
+    SNUG_TRY(get_int(r, root, "max_dynamic_patch", 1, SNUG_MAX_TILES, &out->tiles.max_tiles));
     return snug_json_get_bool(root, "use_thumbnail", &out->tiles.thumbnail, r->file, r->error);
 }
 
@@ -298,27 +293,27 @@ static enum snug_status read_processor(const struct reader *r, json_t *root,
     json_t *size = json_object_get(root, "size");
     if (json_is_object(size)) {
         int64_t width = side;
-        TRY(get_int(r, size, "height", 1, 16384, &side));
-        TRY(get_int(r, size, "width", 1, 16384, &width));
+        SNUG_TRY(get_int(r, size, "height", 1, 16384, &side));
+        SNUG_TRY(get_int(r, size, "width", 1, 16384, &width));
         if (width != side)
             return bad(r, SNUG_STATUS_UNSUPPORTED, "size", "a square", "not square");
     } else
-        TRY(get_int(r, root, "size", 1, 16384, &side));
+        SNUG_TRY(get_int(r, root, "size", 1, 16384, &side));
     if (side != out->tiles.tile_side)
         return snug_error_set(r->error, SNUG_STATUS_FORMAT,
                               "%s: size is %lld, but the vision tower takes %lld", r->file,
                               (long long)side, (long long)out->tiles.tile_side);
-    TRY(get_int(r, root, "resample", 0, 5, &resample));
+    SNUG_TRY(get_int(r, root, "resample", 0, 5, &resample));
     if (resample != 2 && resample != 3)
         return bad(r, SNUG_STATUS_UNSUPPORTED, "resample", "3 (bicubic) or 2 (bilinear)",
                    "another filter");
     out->tiles.filter = resample == 3 ? SNUG_FILTER_BICUBIC : SNUG_FILTER_BILINEAR;
-    TRY(get_int(r, root, "min_patches", 1, SNUG_MAX_TILES, &out->tiles.min_tiles));
-    TRY(get_int(r, root, "max_patches", 1, SNUG_MAX_TILES, &out->tiles.max_tiles));
+    SNUG_TRY(get_int(r, root, "min_patches", 1, SNUG_MAX_TILES, &out->tiles.min_tiles));
+    SNUG_TRY(get_int(r, root, "max_patches", 1, SNUG_MAX_TILES, &out->tiles.max_tiles));
     if (out->tiles.min_tiles > out->tiles.max_tiles)
         return snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: min_patches is above max_patches",
                               r->file);
-    TRY(read_colour(r, root, "image_mean", false, out->tiles.mean));
+    SNUG_TRY(read_colour(r, root, "image_mean", false, out->tiles.mean));
     return read_colour(r, root, "image_std", true, out->tiles.std);
 }
 
@@ -348,14 +343,14 @@ static enum snug_status read_stop_ids(const struct reader *r, json_t *root,
     if (!json_is_array(eos))
         return add_stop_id(r, out, eos);
     for (size_t i = 0; i < json_array_size(eos); i++)
-        TRY(add_stop_id(r, out, json_array_get(eos, i)));
+        SNUG_TRY(add_stop_id(r, out, json_array_get(eos, i)));
     return SNUG_STATUS_OK;
 }
 
 static enum snug_status read_generation(const struct reader *r, json_t *root,
                                         struct snug_model_config *out)
 {
-    TRY(get_int(r, root, "max_new_tokens", 1, SNUG_MAX_NEW_TOKENS, &out->max_new_tokens));
+    SNUG_TRY(get_int(r, root, "max_new_tokens", 1, SNUG_MAX_NEW_TOKENS, &out->max_new_tokens));
     return read_stop_ids(r, root, out);
 }
 
@@ -396,7 +391,7 @@ static enum snug_status read_file(const struct snug_folder *folder,
 static enum snug_status read_eos_of_config(const struct reader *r, json_t *root,
                                            struct snug_model_config *out)
 {
-    /* llm_config's eos of the original layout is not a stop token (facts 8.1). */
+    /* llm_config's eos of the original layout is not a stop token (internvl.md). */
     json_t *text = json_object_get(root, "text_config");
     return json_is_object(text) ? read_stop_ids(r, text, out) : SNUG_STATUS_OK;
 }
@@ -413,20 +408,21 @@ enum snug_status snug_model_config_read(const struct snug_folder *folder,
                                               .filter = SNUG_FILTER_BICUBIC,
                                               .mean = {0.485f, 0.456f, 0.406f},
                                               .std = {0.229f, 0.224f, 0.225f}};
-    TRY(read_file(folder, allocator, "config.json", NULL, read_config, &found, &config, error));
+    SNUG_TRY(
+        read_file(folder, allocator, "config.json", NULL, read_config, &found, &config, error));
     config.tiles.tile_side = config.vision.image_side;
     if (snug_folder_has(folder, "preprocessor_config.json"))
-        TRY(read_file(folder, allocator, "preprocessor_config.json", NULL, read_processor,
-                      &has_processor, &config, error));
+        SNUG_TRY(read_file(folder, allocator, "preprocessor_config.json", NULL, read_processor,
+                           &has_processor, &config, error));
     else if (snug_folder_has(folder, "processor_config.json"))
-        TRY(read_file(folder, allocator, "processor_config.json", "image_processor", read_processor,
-                      &has_processor, &config, error));
+        SNUG_TRY(read_file(folder, allocator, "processor_config.json", "image_processor",
+                           read_processor, &has_processor, &config, error));
     if (snug_folder_has(folder, "generation_config.json"))
-        TRY(read_file(folder, allocator, "generation_config.json", NULL, read_generation, &found,
-                      &config, error));
+        SNUG_TRY(read_file(folder, allocator, "generation_config.json", NULL, read_generation,
+                           &found, &config, error));
     if (!config.stop_id_count)
-        TRY(read_file(folder, allocator, "config.json", NULL, read_eos_of_config, &found, &config,
-                      error));
+        SNUG_TRY(read_file(folder, allocator, "config.json", NULL, read_eos_of_config, &found,
+                           &config, error));
     *out = config;
     return SNUG_STATUS_OK;
 }

@@ -26,21 +26,9 @@ struct run {
     struct snug_chat_format format;
     char tokenizer_name[64]; /* the one loaded, or looked for in vain */
     struct snug_tokenizer *tokenizer;
-    int rows, wrong, encoded;
-    char problem[1024]; /* of the first wrong row */
+    struct golden_rows tally;
+    int encoded;
 };
-
-static void SNUG_PRINTF(3, 4) wrong(struct run *run, int line, const char *format, ...)
-{
-    if (run->wrong++ > 0)
-        return;
-    char detail[900];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(detail, sizeof detail, format, arguments);
-    va_end(arguments);
-    snprintf(run->problem, sizeof run->problem, "line %d: %s", line, detail);
-}
 
 static bool load_tokenizer(struct golden *g, struct run *run, const char *name)
 {
@@ -113,18 +101,18 @@ static void check_ids(struct golden *g, struct run *run, int line, json_t *row,
     size_t at = 0;
     if (snug_tokenizer_encode(run->tokenizer, snug_text_c(text), text->length,
                               SNUG_ADDED_TOKENS_ALL, &ids, &error) != SNUG_STATUS_OK) {
-        wrong(run, line, "%s", error.message);
+        golden_wrong(&run->tally, line, "%s", error.message);
     } else {
         while (at < ids.count && at < json_array_size(expected) &&
                json_integer_value(json_array_get(expected, at)) == ids.data[at])
             at++;
         if (at < ids.count || at < json_array_size(expected))
-            wrong(run, line, "id %zu: %d, expected %d (%zu ids, expected %zu)", at,
-                  at < ids.count ? (int)ids.data[at] : -1,
-                  at < json_array_size(expected)
-                      ? (int)json_integer_value(json_array_get(expected, at))
-                      : -1,
-                  ids.count, json_array_size(expected));
+            golden_wrong(&run->tally, line, "id %zu: %d, expected %d (%zu ids, expected %zu)", at,
+                         at < ids.count ? (int)ids.data[at] : -1,
+                         at < json_array_size(expected)
+                             ? (int)json_integer_value(json_array_get(expected, at))
+                             : -1,
+                         ids.count, json_array_size(expected));
     }
     snug_ids_free(&ids);
 }
@@ -141,18 +129,18 @@ static void check_row(struct golden *g, struct run *run, int line, json_t *row)
     for (size_t i = 0; i < count && fine; i++)
         fine = read_message(json_array_get(list, i), &messages[i], parts[i]);
     if (!fine) {
-        wrong(run, line, "messages or rendered is missing, or of another form");
+        golden_wrong(&run->tally, line, "messages or rendered is missing, or of another form");
         return;
     }
     snug_text_init(&text, g->allocator, MAX_TEXT_BYTES);
     if (snug_chat_render(&run->format, messages, count,
                          json_is_true(json_object_get(row, "add_generation_prompt")), &text,
                          &error) != SNUG_STATUS_OK)
-        wrong(run, line, "%s", error.message);
+        golden_wrong(&run->tally, line, "%s", error.message);
     else if (text.length != json_string_length(rendered) ||
              memcmp(snug_text_c(&text), json_string_value(rendered), text.length) != 0)
-        wrong(run, line, "rendered \"%.300s\", expected \"%.300s\"", snug_text_c(&text),
-              json_string_value(rendered));
+        golden_wrong(&run->tally, line, "rendered \"%.300s\", expected \"%.300s\"",
+                     snug_text_c(&text), json_string_value(rendered));
     else
         check_ids(g, run, line, row, &text);
     snug_text_free(&text);
@@ -164,7 +152,7 @@ static void case_row(struct golden *g, void *context, int line, json_t *row)
     const char *template = json_string_value(json_object_get(row, "template"));
     if (!template || strcmp(template, run->template) != 0)
         return;
-    run->rows++;
+    run->tally.rows++;
     check_row(g, run, line, row);
 }
 
@@ -184,16 +172,17 @@ static void check_template(struct golden *g, const char *folder, const char *tem
         golden_fail(g, name, "not recognised: %s", run.format.reason);
     } else {
         (void)golden_jsonl(g, folder, "cases.jsonl", case_row, &run);
-        if (run.wrong > 0)
-            golden_fail(g, name, "%d of %d rows wrong; %s", run.wrong, run.rows, run.problem);
-        else if (run.rows == 0)
+        if (run.tally.wrong > 0)
+            golden_fail(g, name, "%d of %d rows wrong; %s", run.tally.wrong, run.tally.rows,
+                        run.tally.problem);
+        else if (run.tally.rows == 0)
             golden_skip(g, name, "no row uses it");
-        else if (run.encoded == run.rows)
-            golden_pass(g, name, "%d rows, text and ids", run.rows);
+        else if (run.encoded == run.tally.rows)
+            golden_pass(g, name, "%d rows, text and ids", run.tally.rows);
         else
             golden_pass(g, name,
                         "%d rows, text; ids of %d (the tokenizer of the others is not there)",
-                        run.rows, run.encoded);
+                        run.tally.rows, run.encoded);
     }
     snug_tokenizer_free(run.tokenizer);
     snug_blob_free(&jinja);

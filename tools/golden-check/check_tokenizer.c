@@ -23,21 +23,8 @@
 /* One file of rows with one form. */
 struct run {
     struct snug_tokenizer *tokenizer;
-    int rows, wrong;
-    char problem[1024]; /* of the first wrong row */
+    struct golden_rows tally;
 };
-
-static void SNUG_PRINTF(3, 4) wrong(struct run *run, int line, const char *format, ...)
-{
-    if (run->wrong++ > 0)
-        return;
-    char detail[900];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(detail, sizeof detail, format, arguments);
-    va_end(arguments);
-    snprintf(run->problem, sizeof run->problem, "line %d: %s", line, detail);
-}
 
 /* Up to twelve ids from `from` on. */
 static const char *show_ids(char out[160], const int32_t *ids, size_t count, size_t from)
@@ -70,11 +57,12 @@ static bool check_encode(struct run *run, int line, const char *what, json_t *te
     while (at < ids.count && at < want.count && ids.data[at] == want.data[at])
         at++;
     if (status != SNUG_STATUS_OK)
-        wrong(run, line, "%s: %s", what, error.message);
+        golden_wrong(&run->tally, line, "%s: %s", what, error.message);
     else if (at < ids.count || at < want.count)
-        wrong(run, line, "%s of \"%.80s\" from id %zu on: %s, expected %s (%zu and %zu in all)",
-              what, json_string_value(text), at, show_ids(a, ids.data, ids.count, at),
-              show_ids(b, want.data, want.count, at), ids.count, want.count);
+        golden_wrong(&run->tally, line,
+                     "%s of \"%.80s\" from id %zu on: %s, expected %s (%zu and %zu in all)", what,
+                     json_string_value(text), at, show_ids(a, ids.data, ids.count, at),
+                     show_ids(b, want.data, want.count, at), ids.count, want.count);
     else
         fine = true;
     snug_ids_free(&ids);
@@ -88,8 +76,8 @@ static bool check_text(struct run *run, int line, const char *what, const struct
     if (found->status == SNUG_STATUS_OK && found->length == json_string_length(expected) &&
         memcmp(snug_text_c(found), json_string_value(expected), found->length) == 0)
         return true;
-    wrong(run, line, "%s: \"%.120s\", expected \"%.120s\"", what, snug_text_c(found),
-          json_string_value(expected));
+    golden_wrong(&run->tally, line, "%s: \"%.120s\", expected \"%.120s\"", what, snug_text_c(found),
+                 json_string_value(expected));
     return false;
 }
 
@@ -106,10 +94,10 @@ static bool check_decode(struct run *run, int line, const char *what, json_t *id
     for (size_t i = 0; i < count && numbers; i++)
         numbers[i] = (int32_t)json_integer_value(json_array_get(ids, i));
     if (!numbers)
-        wrong(run, line, "out of memory");
+        golden_wrong(&run->tally, line, "out of memory");
     else if (snug_tokenizer_decode(run->tokenizer, numbers, count, skip_special, &text, &error) !=
              SNUG_STATUS_OK)
-        wrong(run, line, "%s: %s", what, error.message);
+        golden_wrong(&run->tally, line, "%s: %s", what, error.message);
     else
         fine = check_text(run, line, what, &text, expected);
     snug_text_free(&text);
@@ -127,9 +115,9 @@ static void case_row(struct golden *g, void *context, int line, json_t *row)
     json_t *plain = json_object_get(row, "ids_no_special");
     json_t *decoded = json_object_get(row, "decoded");
     json_t *skipped = json_object_get(row, "decoded_skip_special");
-    run->rows++;
+    run->tally.rows++;
     if (!json_is_string(text) || !json_is_array(ids) || !json_is_string(decoded)) {
-        wrong(run, line, "text, ids or decoded is missing");
+        golden_wrong(&run->tally, line, "text, ids or decoded is missing");
         return;
     }
     (void)(check_encode(run, line, "ids", text, SNUG_ADDED_TOKENS_ALL, ids) &&
@@ -144,9 +132,9 @@ static void plain_row(struct golden *g, void *context, int line, json_t *row)
     (void)g;
     struct run *run = context;
     json_t *text = json_object_get(row, "text"), *plain = json_object_get(row, "ids_no_special");
-    run->rows++;
+    run->tally.rows++;
     if (!json_is_string(text) || !json_is_array(plain))
-        wrong(run, line, "text or ids_no_special is missing");
+        golden_wrong(&run->tally, line, "text or ids_no_special is missing");
     else
         (void)check_encode(run, line, "ids_no_special", text, SNUG_ADDED_TOKENS_NONE, plain);
 }
@@ -162,8 +150,8 @@ static bool check_bytes(struct run *run, int line, int32_t id, const char *expec
         fine = memcmp(hex, expected + 2 * i, 2) == 0;
     }
     if (!fine)
-        wrong(run, line, "id %d has other bytes (%zu) than %s", (int)id, length,
-              expected ? expected : "(none)");
+        golden_wrong(&run->tally, line, "id %d has other bytes (%zu) than %s", (int)id, length,
+                     expected ? expected : "(none)");
     return fine;
 }
 
@@ -188,8 +176,8 @@ static bool check_pushes(struct run *run, int line, json_t *row, struct snug_tex
         if (!check_text(run, line, what, part, json_array_get(json_object_get(row, "emit"), i)))
             return false;
         if (state.pending_bytes != pending) {
-            wrong(run, line, "pending_bytes[%zu]: %d, expected %d", i, state.pending_bytes,
-                  pending);
+            golden_wrong(&run->tally, line, "pending_bytes[%zu]: %d, expected %d", i,
+                         state.pending_bytes, pending);
             return false;
         }
         snug_text_append(all, snug_text_c(part), part->length);
@@ -205,12 +193,12 @@ static void stream_row(struct golden *g, void *context, int line, json_t *row)
 {
     struct run *run = context;
     struct snug_text part, all;
-    run->rows++;
+    run->tally.rows++;
     snug_text_init(&part, g->allocator, MAX_TEXT_BYTES);
     snug_text_init(&all, g->allocator, MAX_TEXT_BYTES);
     if (!json_is_array(json_object_get(row, "ids")) ||
         !json_is_string(json_object_get(row, "decoded")))
-        wrong(run, line, "ids or decoded is missing");
+        golden_wrong(&run->tally, line, "ids or decoded is missing");
     else if (check_pushes(run, line, row, &part, &all))
         (void)check_decode(run, line, "decoded at once", json_object_get(row, "ids"),
                            json_is_true(json_object_get(row, "skip_special")),
@@ -238,11 +226,11 @@ static void check_rows(struct golden *g, const char *folder, struct snug_tokeniz
         if (!golden_jsonl(g, folder, files[i].name, files[i].row, &run))
             continue;
         snprintf(name, sizeof name, "%s/%s", folder, files[i].name);
-        if (run.wrong == 0 && run.rows > 0)
-            golden_pass(g, name, "%d rows with %s", run.rows, form);
+        if (run.tally.wrong == 0 && run.tally.rows > 0)
+            golden_pass(g, name, "%d rows with %s", run.tally.rows, form);
         else
-            golden_fail(g, name, "%d of %d rows wrong with %s; %s", run.wrong, run.rows, form,
-                        run.rows == 0 ? "no rows" : run.problem);
+            golden_fail(g, name, "%d of %d rows wrong with %s; %s", run.tally.wrong, run.tally.rows,
+                        form, run.tally.rows == 0 ? "no rows" : run.tally.problem);
     }
 }
 

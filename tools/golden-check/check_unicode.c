@@ -21,32 +21,19 @@ struct run {
     struct snug_tokenizer *tokenizer;
     const char *tokenizer_name;
     int32_t byte_ids[256];
-    int rows, wrong;
-    char problem[1024]; /* of the first wrong row */
+    struct golden_rows tally;
 };
-
-static void SNUG_PRINTF(3, 4) wrong(struct run *run, int line, const char *format, ...)
-{
-    if (run->wrong++ > 0)
-        return;
-    char detail[900];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(detail, sizeof detail, format, arguments);
-    va_end(arguments);
-    snprintf(run->problem, sizeof run->problem, "line %d: %s", line, detail);
-}
 
 static void report(struct golden *g, const char *folder, const char *file, const struct run *run,
                    const char *what)
 {
     char name[512];
     snprintf(name, sizeof name, "%s/%s", folder, file);
-    if (run->wrong == 0 && run->rows > 0)
-        golden_pass(g, name, "%d rows%s", run->rows, what);
+    if (run->tally.wrong == 0 && run->tally.rows > 0)
+        golden_pass(g, name, "%d rows%s", run->tally.rows, what);
     else
-        golden_fail(g, name, "%d of %d rows wrong%s; %s", run->wrong, run->rows, what,
-                    run->rows == 0 ? "no rows" : run->problem);
+        golden_fail(g, name, "%d of %d rows wrong%s; %s", run->tally.wrong, run->tally.rows, what,
+                    run->tally.rows == 0 ? "no rows" : run->tally.problem);
 }
 
 static int hex_digit(char c)
@@ -111,8 +98,8 @@ static bool check_hex(struct run *run, int line, const char *what, const struct 
     size_t length = unhex(expected, bytes);
     if (length == found->length && memcmp(snug_text_c(found), bytes, length) == 0)
         return true;
-    wrong(run, line, "%s: \"%.80s\" (%zu bytes), expected %.160s", what, snug_text_c(found),
-          found->length, expected ? expected : "(nothing)");
+    golden_wrong(&run->tally, line, "%s: \"%.80s\" (%zu bytes), expected %.160s", what,
+                 snug_text_c(found), found->length, expected ? expected : "(nothing)");
     return false;
 }
 
@@ -130,8 +117,8 @@ static void stream_bytes(struct run *run, int line, json_t *row, const unsigned 
         if (!check_hex(run, line, what, text, json_string_value(json_array_get(emit, i))))
             return;
         if (state.pending_bytes != pending) {
-            wrong(run, line, "pending_bytes[%zu]: %d, expected %d", i, state.pending_bytes,
-                  pending);
+            golden_wrong(&run->tally, line, "pending_bytes[%zu]: %d, expected %d", i,
+                         state.pending_bytes, pending);
             return;
         }
     }
@@ -146,14 +133,15 @@ static void utf8_row(struct golden *g, void *context, int line, json_t *row)
     struct run *run = context;
     unsigned char bytes[MAX_HEX_BYTES];
     size_t length = unhex(json_string_value(json_object_get(row, "hex")), bytes);
-    run->rows++;
+    run->tally.rows++;
     if (length == SIZE_MAX) {
-        wrong(run, line, "hex is missing or too long");
+        golden_wrong(&run->tally, line, "hex is missing or too long");
         return;
     }
     bool valid = snug_utf8_valid((const char *)bytes, length);
     if (valid != json_is_true(json_object_get(row, "valid")))
-        wrong(run, line, "valid: %s, expected %s", valid ? "yes" : "no", valid ? "no" : "yes");
+        golden_wrong(&run->tally, line, "valid: %s, expected %s", valid ? "yes" : "no",
+                     valid ? "no" : "yes");
     struct snug_text text;
     snug_text_init(&text, g->allocator, MAX_TEXT_BYTES);
     snug_text_append_lossy(&text, bytes, length);
@@ -191,13 +179,13 @@ static void check_pattern(struct golden *g, struct run *run, int line, json_t *t
     enum snug_status status = snug_pretokenize(pattern, chunks.text, json_string_length(text),
                                                g->allocator, check_chunk, &chunks, &error);
     if (status != SNUG_STATUS_OK)
-        wrong(run, line, "%s: %s", pattern, error.message);
+        golden_wrong(&run->tally, line, "%s: %s", pattern, error.message);
     else if (chunks.wrong || chunks.count != json_array_size(expected))
-        wrong(run, line, "%s: chunk %zu of \"%.80s\" is not \"%.80s\"", pattern, chunks.count,
-              chunks.text,
-              chunks.count < json_array_size(expected)
-                  ? json_string_value(json_array_get(expected, chunks.count))
-                  : "");
+        golden_wrong(&run->tally, line, "%s: chunk %zu of \"%.80s\" is not \"%.80s\"", pattern,
+                     chunks.count, chunks.text,
+                     chunks.count < json_array_size(expected)
+                         ? json_string_value(json_array_get(expected, chunks.count))
+                         : "");
 }
 
 static void pretok_row(struct golden *g, void *context, int line, json_t *row)
@@ -205,9 +193,9 @@ static void pretok_row(struct golden *g, void *context, int line, json_t *row)
     struct run *run = context;
     json_t *text = json_object_get(row, "text"), *qwen2 = json_object_get(row, "qwen2");
     json_t *llama3 = json_object_get(row, "llama3");
-    run->rows++;
+    run->tally.rows++;
     if (!json_is_string(text) || !json_is_array(qwen2)) {
-        wrong(run, line, "text or qwen2 is missing");
+        golden_wrong(&run->tally, line, "text or qwen2 is missing");
         return;
     }
     check_pattern(g, run, line, text, "qwen2", qwen2);
@@ -224,27 +212,27 @@ static void nul_row(struct golden *g, void *context, int line, json_t *row)
     json_t *expected = json_object_get(row, run->tokenizer_name);
     struct snug_ids ids;
     struct snug_error error = {0};
-    run->rows++;
+    run->tally.rows++;
     if (length == SIZE_MAX || !json_is_array(expected)) {
-        wrong(run, line, "text_hex or %s is missing", run->tokenizer_name);
+        golden_wrong(&run->tally, line, "text_hex or %s is missing", run->tokenizer_name);
         return;
     }
     snug_ids_init(&ids, g->allocator);
     if (snug_tokenizer_encode(run->tokenizer, (const char *)bytes, length, SNUG_ADDED_TOKENS_ALL,
                               &ids, &error) != SNUG_STATUS_OK) {
-        wrong(run, line, "%s", error.message);
+        golden_wrong(&run->tally, line, "%s", error.message);
     } else {
         size_t at = 0;
         while (at < ids.count && at < json_array_size(expected) &&
                json_integer_value(json_array_get(expected, at)) == ids.data[at])
             at++;
         if (at < ids.count || at < json_array_size(expected))
-            wrong(run, line, "id %zu of %s: %d, expected %d", at,
-                  json_string_value(json_object_get(row, "text_hex")),
-                  at < ids.count ? (int)ids.data[at] : -1,
-                  at < json_array_size(expected)
-                      ? (int)json_integer_value(json_array_get(expected, at))
-                      : -1);
+            golden_wrong(&run->tally, line, "id %zu of %s: %d, expected %d", at,
+                         json_string_value(json_object_get(row, "text_hex")),
+                         at < ids.count ? (int)ids.data[at] : -1,
+                         at < json_array_size(expected)
+                             ? (int)json_integer_value(json_array_get(expected, at))
+                             : -1);
     }
     snug_ids_free(&ids);
 }

@@ -26,6 +26,13 @@ golden_check_fn golden_check_safetensors, golden_check_tokenizer, golden_check_u
     golden_check_chat, golden_check_resize, golden_check_internvl_tiles, golden_check_decode,
     golden_check_malformed_images, golden_check_model, golden_check_documents;
 
+/* Rows of one file: a line is printed for all of them, with the first that is wrong. */
+struct golden_rows {
+    int rows, wrong;
+    char problem[1024]; /* of the first wrong row */
+};
+void golden_wrong(struct golden_rows *rows, int line, const char *format, ...) SNUG_PRINTF(3, 4);
+
 /* Helpers. */
 /* FOLDER/NAME or FOLDER/NAME.xz (unpacked) into memory; NULL-terminated. False (nothing printed) if
  * neither is there. */

@@ -218,3 +218,15 @@ void golden_sha256(const void *data, size_t bytes, char hex[65])
 {
     SHA256Data(data, bytes, hex);
 }
+
+void golden_wrong(struct golden_rows *rows, int line, const char *format, ...)
+{
+    if (rows->wrong++ > 0)
+        return;
+    char detail[900];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof detail, format, arguments);
+    va_end(arguments);
+    snprintf(rows->problem, sizeof rows->problem, "line %d: %s", line, detail);
+}
