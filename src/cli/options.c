@@ -108,7 +108,7 @@ static int set_option(const char *command, const struct snug_option *option, con
     default:
         if (set_number(option, value))
             return -1;
-        snprintf(range, sizeof range, "--%s takes a %snumber from %.15g to %.15g, not ",
+        snprintf(range, sizeof range, "--%s takes a %snumber from %.16g to %.16g, not ",
                  option->name, option->kind == SNUG_OPTION_KIND_INTEGER ? "whole " : "",
                  option->low, option->high);
         return wrong(command, "%s'%s'", range, value);
