@@ -23,6 +23,9 @@
 #define SNUG_MAX_HEAD_DIM 256
 #define SNUG_MAX_CONTEXT (1 << 20) /* tokens of one sequence */
 #define SNUG_MAX_TOKEN_BYTES 65536
+#define SNUG_MAX_ENCODE_BYTES                                                                      \
+    (16u << 20) /* one text: four times the longest context at 4 bytes a token */
+#define SNUG_MAX_ADDED_TOKEN_BYTES 1024 /* a search costs at most this many steps a byte */
 
 /* documents */
 #define SNUG_MAX_DOCUMENT_BYTES (512u << 20)

@@ -41,17 +41,19 @@ struct snug_usage {
     size_t option_count;
 };
 
-/* Options may stand anywhere; "--" ends them. What is left goes to rest[], *rest_count <= argc.
+/* Options may stand anywhere; "--" ends them. What is left is moved to argv[1 .. *argc - 1].
  * Returns -1 to go on, or the exit code: 0 after --help (printed to stdout), 2 after a wrong option
  * (message on stderr, pointing to --help). */
-int snug_cli_parse(int argc, char **argv, const struct snug_usage *usage, const char **rest,
-                   int *rest_count);
+int snug_cli_parse(int *argc, char **argv, const struct snug_usage *usage);
 
 /* "snug: MESSAGE" on stderr, wrapped at the terminal's width; returns the exit code of the status.
  */
 int snug_cli_fail(const struct snug_error *error);
 /* The same with exit code `code`. */
 int snug_cli_fail_as(int code, const struct snug_error *error);
+
+/* A line of a report on stdout: NAME in `width` columns, then the text. */
+void snug_cli_row(int width, const char *name, const char *format, ...) SNUG_PRINTF(3, 4);
 
 /* ---- Ctrl-C ---- */
 /* Set by SIGINT and SIGTERM; a second one ends the program at once. */

@@ -16,16 +16,7 @@ static const struct snug_usage usage = {
     "instruction set this processor has and compares the logits bit for bit.",
     "Exit codes: 0 all well, 1 something is wrong, 2 wrong usage.\n", NULL, 0};
 
-static void row(const char *name, const char *format, ...) SNUG_PRINTF(2, 3);
-static void row(const char *name, const char *format, ...)
-{
-    va_list arguments;
-    printf("%-12s ", name);
-    va_start(arguments, format);
-    vprintf(format, arguments);
-    va_end(arguments);
-    putchar('\n');
-}
+#define row(...) snug_cli_row(12, __VA_ARGS__)
 
 static void print_processor(void)
 {
@@ -124,11 +115,10 @@ static int compare_backends(const struct snug_model *model, struct snug_pool *po
 
 int snug_cli_doctor(int argc, char **argv)
 {
-    const char *rest[16];
-    int count = 0, code = snug_cli_parse(argc > 16 ? 16 : argc, argv, &usage, rest, &count);
+    int code = snug_cli_parse(&argc, argv, &usage);
     if (code >= 0)
         return code;
-    if (count) {
+    if (argc > 1) {
         fprintf(stderr, "snug doctor: takes no arguments\nTry 'snug doctor --help'.\n");
         return 2;
     }

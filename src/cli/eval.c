@@ -84,11 +84,10 @@ static int print_evaluation(const struct snug_evaluation *evaluation,
 
 int snug_cli_eval(int argc, char **argv)
 {
-    const char *rest[32];
-    int count = 0, code = snug_cli_parse(argc > 32 ? 32 : argc, argv, &usage, rest, &count);
+    int code = snug_cli_parse(&argc, argv, &usage);
     if (code >= 0)
         return code;
-    if (count != 2) {
+    if (argc != 3) {
         fprintf(stderr, "snug eval: takes two files: results and truth\nTry 'snug eval --help'.\n");
         return 2;
     }
@@ -102,9 +101,9 @@ int snug_cli_eval(int argc, char **argv)
         snug_cli_load_schema(settings.schema, snug_allocator_heap(), &schema, &error);
     code = status ? snug_cli_fail_as(3, &error) : 0;
     if (!status)
-        status = read_table(rest[0], snug_predictions_parse, schema, &results, &error);
+        status = read_table(argv[1], snug_predictions_parse, schema, &results, &error);
     if (!status)
-        status = read_table(rest[1], snug_truth_parse, schema, &truth, &error);
+        status = read_table(argv[2], snug_truth_parse, schema, &truth, &error);
     if (!status)
         status = snug_evaluate(schema, &truth, &results, &evaluate, snug_allocator_heap(),
                                &evaluation, &error);

@@ -257,7 +257,7 @@ static int read_documents(struct run *run)
     return run->counts[SNUG_ROW_STATUS_ERROR] || run->counts[SNUG_ROW_STATUS_PARTIAL] ? 1 : 0;
 }
 
-static int open_all(struct run *run, const char **names, int count)
+static int open_all(struct run *run, char *const *names, int count)
 {
     struct snug_error error;
     struct snug_reader_options reader = snug_reader_options_default();
@@ -295,14 +295,13 @@ static int open_all(struct run *run, const char **names, int count)
 int snug_cli_extract(int argc, char **argv)
 {
     struct run run = {.allocator = snug_allocator_heap()};
-    const char **names = snug_alloc_array(run.allocator, (size_t)argc, sizeof *names);
-    int count = 0, code = names ? snug_cli_parse(argc, argv, &usage, names, &count) : 4;
-    if (code < 0 && !count) {
+    int code = snug_cli_parse(&argc, argv, &usage);
+    if (code < 0 && argc == 1) {
         fprintf(stderr, "snug extract: which documents?\nTry 'snug extract --help'.\n");
         code = 2;
     }
     if (code < 0)
-        code = open_all(&run, names, count);
+        code = open_all(&run, argv + 1, argc - 1);
     if (code < 0) {
         snug_cli_catch_signals();
         snug_progress_start(&run.bar, run.inputs.count, settings.quiet);
@@ -313,6 +312,5 @@ int snug_cli_extract(int argc, char **argv)
     snug_schema_free(run.schema);
     snug_pool_destroy(run.pool);
     snug_inputs_free(&run.inputs);
-    snug_free(run.allocator, names);
     return code;
 }

@@ -60,8 +60,8 @@ static enum snug_status add_folder(struct snug_inputs *documents, const char *fo
     return status;
 }
 
-enum snug_status snug_inputs_collect(struct snug_inputs *documents, const char *const *names,
-                                     int count, const struct snug_allocator *allocator,
+enum snug_status snug_inputs_collect(struct snug_inputs *documents, char *const *names, int count,
+                                     const struct snug_allocator *allocator,
                                      struct snug_error *error)
 {
     *documents = (struct snug_inputs){.allocator = allocator};

@@ -22,7 +22,7 @@ struct snug_inputs {
  * if it is not there (its row will say so). Errors: IO for a folder that cannot be read, LIMIT,
  * MEMORY. */
 SNUG_CHECK_RESULT enum snug_status snug_inputs_collect(struct snug_inputs *documents,
-                                                       const char *const *names, int count,
+                                                       char *const *names, int count,
                                                        const struct snug_allocator *allocator,
                                                        struct snug_error *error);
 void snug_inputs_free(struct snug_inputs *documents); /* zeroed allowed */

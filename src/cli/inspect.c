@@ -33,16 +33,7 @@ struct inspection {
     int problems;
 };
 
-static void row(const char *name, const char *format, ...) SNUG_PRINTF(2, 3);
-static void row(const char *name, const char *format, ...)
-{
-    va_list arguments;
-    printf("%-16s ", name);
-    va_start(arguments, format);
-    vprintf(format, arguments);
-    va_end(arguments);
-    putchar('\n');
-}
+#define row(...) snug_cli_row(16, __VA_ARGS__)
 
 static void problem(struct inspection *i, const char *part, const char *message)
 {
@@ -136,11 +127,7 @@ static void list_tensors(const struct inspection *i)
 
 int snug_cli_inspect(int argc, char **argv)
 {
-    const char *rest[16];
-    int count = 0;
-    if (argc > 16)
-        argc = 16;
-    int code = snug_cli_parse(argc, argv, &usage, rest, &count);
+    int code = snug_cli_parse(&argc, argv, &usage), count = argc - 1;
     if (code >= 0)
         return code;
     if (count > 1) {
@@ -150,12 +137,12 @@ int snug_cli_inspect(int argc, char **argv)
     struct snug_error error;
     struct inspection i = {.folder = snug_embedded_model(snug_allocator_heap())};
     if (count)
-        i.folder = (struct snug_folder){.path = rest[0], .allocator = snug_allocator_heap()};
+        i.folder = (struct snug_folder){.path = argv[1], .allocator = snug_allocator_heap()};
     i.model.allocator = snug_allocator_heap();
     row("folder", "%s%s", i.folder.path, count ? "" : " (embedded)");
     enum snug_status status = SNUG_STATUS_OK;
-    if (count && !snug_path_is_directory(rest[0]))
-        status = snug_error_set(&error, SNUG_STATUS_NOT_FOUND, "%s: no such folder", rest[0]);
+    if (count && !snug_path_is_directory(argv[1]))
+        status = snug_error_set(&error, SNUG_STATUS_NOT_FOUND, "%s: no such folder", argv[1]);
     if (!status)
         status = snug_model_config_read(&i.folder, snug_allocator_heap(), &i.model.config, &error);
     if (status)

@@ -115,15 +115,14 @@ static int set_option(const char *command, const struct snug_option *option, con
     }
 }
 
-int snug_cli_parse(int argc, char **argv, const struct snug_usage *usage, const char **rest,
-                   int *rest_count)
+int snug_cli_parse(int *argc, char **argv, const struct snug_usage *usage)
 {
     bool options_end = false;
-    *rest_count = 0;
-    for (int i = 1; i < argc; i++) {
-        const char *word = argv[i];
+    int kept = 1, count = *argc;
+    for (int i = 1; i < count; i++) {
+        char *word = argv[i];
         if (options_end || word[0] != '-' || !word[1]) {
-            rest[(*rest_count)++] = word;
+            argv[kept++] = word;
             continue;
         }
         if (!strcmp(word, "--")) {
@@ -145,7 +144,7 @@ int snug_cli_parse(int argc, char **argv, const struct snug_usage *usage, const 
         if (option->kind == SNUG_OPTION_KIND_FLAG && value)
             return wrong(argv[0], "option '--%s' takes no value%s", option->name, "");
         if (option->kind != SNUG_OPTION_KIND_FLAG && !value) {
-            if (i + 1 == argc)
+            if (i + 1 == count)
                 return wrong(argv[0], "option '--%s' needs a value: %s", option->name,
                              option->value_name);
             value = argv[++i];
@@ -154,5 +153,6 @@ int snug_cli_parse(int argc, char **argv, const struct snug_usage *usage, const 
         if (code >= 0)
             return code;
     }
+    *argc = kept;
     return -1;
 }

@@ -61,6 +61,16 @@ int snug_cli_fail(const struct snug_error *error)
     return snug_cli_fail_as(snug_status_exit_code(error->status), error);
 }
 
+void snug_cli_row(int width, const char *name, const char *format, ...)
+{
+    va_list arguments;
+    printf("%-*s ", width, name);
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    putchar('\n');
+}
+
 /* ---- progress ---- */
 
 void snug_progress_start(struct snug_progress_bar *bar, size_t total, bool quiet)

@@ -38,6 +38,20 @@ static bool split(const char *list, const char *absent, struct snug_arena *arena
     return true;
 }
 
+/* Whether two normalised texts are equal; frees both. */
+static enum snug_status compare_and_free(struct snug_text *left, struct snug_text *right,
+                                         bool *same, struct snug_error *error)
+{
+    enum snug_status status = snug_text_status(left, error, "scores");
+    if (status == SNUG_STATUS_OK)
+        status = snug_text_status(right, error, "scores");
+    if (status == SNUG_STATUS_OK)
+        *same = strcmp(snug_text_c(left), snug_text_c(right)) == 0;
+    snug_text_free(right);
+    snug_text_free(left);
+    return status;
+}
+
 static enum snug_status same_item(enum snug_field_type type, const char *a, const char *b,
                                   const struct snug_allocator *allocator, bool *same,
                                   struct snug_error *error)
@@ -47,14 +61,7 @@ static enum snug_status same_item(enum snug_field_type type, const char *a, cons
     snug_text_init(&right, allocator, MOST_TEXT_BYTES);
     snug_normalise_item(type, a, strlen(a), &left);
     snug_normalise_item(type, b, strlen(b), &right);
-    enum snug_status status = snug_text_status(&left, error, "scores");
-    if (status == SNUG_STATUS_OK)
-        status = snug_text_status(&right, error, "scores");
-    if (status == SNUG_STATUS_OK)
-        *same = strcmp(snug_text_c(&left), snug_text_c(&right)) == 0;
-    snug_text_free(&right);
-    snug_text_free(&left);
-    return status;
+    return compare_and_free(&left, &right, same, error);
 }
 
 /* The ANLS of items under the best matching; by place if there are too many. */
@@ -222,14 +229,7 @@ static enum snug_status same_value(const struct snug_field *field, const char *t
     snug_text_init(&right, allocator, MOST_TEXT_BYTES);
     snug_normalise_value(field, truth, &left);
     snug_normalise_value(field, answer, &right);
-    enum snug_status status = snug_text_status(&left, error, "scores");
-    if (status == SNUG_STATUS_OK)
-        status = snug_text_status(&right, error, "scores");
-    if (status == SNUG_STATUS_OK)
-        *same = strcmp(snug_text_c(&left), snug_text_c(&right)) == 0;
-    snug_text_free(&right);
-    snug_text_free(&left);
-    return status;
+    return compare_and_free(&left, &right, same, error);
 }
 
 enum snug_status snug_cell_score(const struct snug_field *field, const char *absent,

@@ -27,11 +27,6 @@ struct reader {
 static const char *const type_names[SNUG_FIELD_TYPE_COUNT] = {
     "text", "id", "money", "number", "date", "date_range", "list", "enum"};
 
-const char *snug_field_type_name(enum snug_field_type type)
-{
-    return (unsigned)type < SNUG_FIELD_TYPE_COUNT ? type_names[type] : "?";
-}
-
 #define FAIL(reader, ...) snug_error_set((reader)->error, SNUG_STATUS_SCHEMA, __VA_ARGS__)
 
 static enum snug_status no_memory(struct reader *reader, size_t bytes)

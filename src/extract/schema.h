@@ -49,8 +49,6 @@ enum snug_field_type {
     SNUG_FIELD_TYPE_ENUM,
     SNUG_FIELD_TYPE_COUNT
 };
-/* "text", "date_range", ...: the word of the schema file. */
-const char *snug_field_type_name(enum snug_field_type type);
 
 enum snug_checksum { SNUG_CHECKSUM_NONE, SNUG_CHECKSUM_ABN };
 

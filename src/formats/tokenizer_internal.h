@@ -18,10 +18,6 @@
 #include <pcre2.h>
 #include <utf8proc.h>
 
-/* One text to encode: four times what the longest context can hold at four bytes a token. */
-#define SNUG_MAX_ENCODE_BYTES (16u << 20)
-/* Content of an added token; a search costs at most this many steps a byte. */
-#define SNUG_MAX_ADDED_TOKEN_BYTES 1024
 /* Work buffers above this size are given back after the call that needed them. */
 #define SNUG_KEEP_WORK_BYTES (1u << 20)
 

@@ -357,19 +357,17 @@ static enum snug_status read_generation(const struct reader *r, json_t *root,
 typedef enum snug_status read_fn(const struct reader *r, json_t *root,
                                  struct snug_model_config *out);
 
-/* Reads FOLDER/NAME as an object (or its member `within`) through `read`; *found tells if it was
- * there. */
+/* Reads FOLDER/NAME as an object (or its member `within`) through `read`. */
 static enum snug_status read_file(const struct snug_folder *folder,
                                   const struct snug_allocator *allocator, const char *name,
-                                  const char *within, read_fn *read, bool *found,
-                                  struct snug_model_config *out, struct snug_error *error)
+                                  const char *within, read_fn *read, struct snug_model_config *out,
+                                  struct snug_error *error)
 {
     struct snug_blob blob = {0};
     json_t *root = NULL, *part;
     enum snug_status status;
     char *file = snug_path_join(allocator, folder->path, name);
     struct reader r = {file, error};
-    *found = false;
     if (!file)
         return snug_error_memory(error, strlen(name), "a file's path");
     status = snug_folder_read(folder, name, SNUG_MAX_CONFIG_BYTES, &blob, error);
@@ -378,10 +376,8 @@ static enum snug_status read_file(const struct snug_folder *folder,
     if (!status && !json_is_object(root))
         status = snug_error_set(error, SNUG_STATUS_FORMAT, "%s: not a JSON object", file);
     part = within ? json_object_get(root, within) : root;
-    if (!status && json_is_object(part)) {
-        *found = true;
+    if (!status && json_is_object(part))
         status = read(&r, part, out);
-    }
     json_decref(root);
     snug_blob_free(&blob);
     snug_free(allocator, file);
@@ -400,7 +396,6 @@ enum snug_status snug_model_config_read(const struct snug_folder *folder,
                                         const struct snug_allocator *allocator,
                                         struct snug_model_config *out, struct snug_error *error)
 {
-    bool found = false, has_processor = false;
     struct snug_model_config config = {0};
     config.tiles = (struct snug_tile_options){.min_tiles = 1,
                                               .max_tiles = 12,
@@ -408,21 +403,20 @@ enum snug_status snug_model_config_read(const struct snug_folder *folder,
                                               .filter = SNUG_FILTER_BICUBIC,
                                               .mean = {0.485f, 0.456f, 0.406f},
                                               .std = {0.229f, 0.224f, 0.225f}};
-    SNUG_TRY(
-        read_file(folder, allocator, "config.json", NULL, read_config, &found, &config, error));
+    SNUG_TRY(read_file(folder, allocator, "config.json", NULL, read_config, &config, error));
     config.tiles.tile_side = config.vision.image_side;
     if (snug_folder_has(folder, "preprocessor_config.json"))
         SNUG_TRY(read_file(folder, allocator, "preprocessor_config.json", NULL, read_processor,
-                           &has_processor, &config, error));
+                           &config, error));
     else if (snug_folder_has(folder, "processor_config.json"))
         SNUG_TRY(read_file(folder, allocator, "processor_config.json", "image_processor",
-                           read_processor, &has_processor, &config, error));
+                           read_processor, &config, error));
     if (snug_folder_has(folder, "generation_config.json"))
         SNUG_TRY(read_file(folder, allocator, "generation_config.json", NULL, read_generation,
-                           &found, &config, error));
-    if (!config.stop_id_count)
-        SNUG_TRY(read_file(folder, allocator, "config.json", NULL, read_eos_of_config, &found,
                            &config, error));
+    if (!config.stop_id_count)
+        SNUG_TRY(
+            read_file(folder, allocator, "config.json", NULL, read_eos_of_config, &config, error));
     *out = config;
     return SNUG_STATUS_OK;
 }
