@@ -26,6 +26,23 @@ enum snug_status snug_check_linear(const struct snug_linear *args)
     return SNUG_STATUS_OK;
 }
 
+enum snug_status snug_check_quantize(const struct snug_quantize *args)
+{
+    REFUSE_UNLESS(args->rows >= 0 && args->k >= 1 && args->threshold >= 0);
+    REFUSE_UNLESS(args->rows == 0 || (args->x_ld >= args->k && args->x && args->y));
+    REFUSE_UNLESS(args->rows == 0 || args->non_finite);
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_check_linear_quantized(const struct snug_linear_quantized *args)
+{
+    REFUSE_UNLESS(args->rows >= 0 && args->n >= 1 && args->k >= 1);
+    REFUSE_UNLESS(args->quant == SNUG_QUANT_Q8 || args->quant == SNUG_QUANT_Q4);
+    REFUSE_UNLESS(args->rows == 0 || (args->y_ld >= args->n && args->x && args->y));
+    REFUSE_UNLESS(args->rows == 0 || (args->w && args->w_scales));
+    return SNUG_STATUS_OK;
+}
+
 enum snug_status snug_check_norm(const struct snug_norm *args)
 {
     REFUSE_UNLESS(args->rows >= 0 && args->cols >= 1);

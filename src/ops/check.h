@@ -9,6 +9,8 @@
  * do), a row distance shorter than the row, a data type that is not a float of 32 or 16 bits, a
  * missing operand, an id or position out of range. */
 enum snug_status snug_check_linear(const struct snug_linear *args);
+enum snug_status snug_check_quantize(const struct snug_quantize *args);
+enum snug_status snug_check_linear_quantized(const struct snug_linear_quantized *args);
 enum snug_status snug_check_norm(const struct snug_norm *args);
 enum snug_status snug_check_residual(const struct snug_residual *args);
 enum snug_status snug_check_gelu(const struct snug_unary *args);

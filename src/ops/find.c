@@ -15,6 +15,13 @@ static bool has_f16c(void)
     return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
 
+/* Leaf 7, subleaf 1, bit 4 of eax: likewise. */
+static bool has_avxvnni(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1u);
+}
+
 /* What the files of each backend are compiled with. The compiler's check covers the operating
  * system too: it counts AVX only where the system saves the wide registers. */
 static bool runs_avx2(void)
@@ -27,6 +34,16 @@ static bool runs_avx512(void)
     return runs_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+
+static bool runs_avxvnni(void)
+{
+    return runs_avx2() && has_avxvnni();
+}
+
+static bool runs_avx512vnni(void)
+{
+    return runs_avx512() && __builtin_cpu_supports("avx512vnni");
+}
 #endif
 
 /* The best comes last. */
@@ -37,7 +54,9 @@ size_t snug_ops_list(struct snug_backend out[8])
     out[count++] = (struct snug_backend){snug_ops_ref(), true};
 #if defined(__x86_64__)
     out[count++] = (struct snug_backend){snug_avx2_ops(), runs_avx2()};
+    out[count++] = (struct snug_backend){snug_avxvnni_ops(), runs_avxvnni()};
     out[count++] = (struct snug_backend){snug_avx512_ops(), runs_avx512()};
+    out[count++] = (struct snug_backend){snug_avx512vnni_ops(), runs_avx512vnni()};
 #endif
     out[count] = (struct snug_backend){NULL, false};
     return count;

@@ -9,7 +9,7 @@
 #define SNUG_OPS_OP_H
 
 #include "base/threads.h"
-#include "tensor/tensor.h"
+#include "tensor/quant.h"
 
 /* y[r, n] = (sum_k x[r, k] * w[n, k]) + bias[n]. Rule 2: k in blocks of 256, one fmaf chain a block
  * from +0, block sums added ascending (the first taken as it is), then the bias. w: panels [n, k]
@@ -20,6 +20,35 @@ struct snug_linear {
     int64_t x_ld;
     enum snug_dtype w_dtype;
     const void *w;
+    const float *bias; /* [n], optional */
+    float *y;
+    int64_t y_ld;
+};
+
+/* Rows of activations to integers, rules 11 and 12: x [rows, k] to records (tensor/quant.h) at y.
+ * Per row: if 0 < 128 * c <= k for the number c of |x| >= threshold (0: no outliers), those leave
+ * for the record's list. Per group of 128: amax of what is left, q = rne(x * (127 / amax)), scale =
+ * amax / 127; amax < 2^-100 gives zeros. A row with a NaN or an infinity becomes zeros, and
+ * *non_finite is set to true (never to false). */
+struct snug_quantize {
+    int64_t rows, k;
+    const float *x;
+    int64_t x_ld;
+    float threshold;
+    void *y;
+    bool *non_finite;
+};
+
+/* y[r, n] = (product + o) + bias[n] with a quantised weight, rules 11 to 13. The product over the
+ * weight's groups ascending from +0: acc = fmaf((float)S * sx, sw, acc), S the exact sum of q(x) *
+ * q(w). o over the row's outliers ascending from +0: o = fmaf(x, (float)q(w) * sw, o); not added
+ * where none left. */
+struct snug_linear_quantized {
+    int64_t rows, n, k;
+    const void *x; /* records */
+    enum snug_quant quant;
+    const void *w;
+    const uint16_t *w_scales;
     const float *bias; /* [n], optional */
     float *y;
     int64_t y_ld;
@@ -160,6 +189,9 @@ struct snug_logit_stats {
 struct snug_ops {
     const char *name; /* "ref", "avx2", "avx512" */
     enum snug_status (*linear)(const struct snug_linear *args, struct snug_pool *pool);
+    enum snug_status (*quantize)(const struct snug_quantize *args, struct snug_pool *pool);
+    enum snug_status (*linear_quantized)(const struct snug_linear_quantized *args,
+                                         struct snug_pool *pool);
     enum snug_status (*layer_norm)(const struct snug_norm *args, struct snug_pool *pool);
     enum snug_status (*rms_norm)(const struct snug_norm *args, struct snug_pool *pool);
     enum snug_status (*residual)(const struct snug_residual *args, struct snug_pool *pool);

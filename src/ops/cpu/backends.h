@@ -6,7 +6,9 @@
 #include "ops/op.h"
 
 const struct snug_ops *snug_avx2_ops(void);
+const struct snug_ops *snug_avxvnni_ops(void);
 const struct snug_ops *snug_avx512_ops(void);
+const struct snug_ops *snug_avx512vnni_ops(void);
 /* The 16-lane code path in plain C, slow: for tests where no processor has AVX-512. */
 const struct snug_ops *snug_generic16_ops(void);
 

@@ -7,6 +7,8 @@ const struct snug_ops *SIMD_NAME(ops)(void)
     static const struct snug_ops ops = {
         .name = SIMD_BACKEND,
         .linear = cpu_linear,
+        .quantize = cpu_quantize,
+        .linear_quantized = cpu_linear_quantized,
         .layer_norm = cpu_layer_norm,
         .rms_norm = cpu_rms_norm,
         .residual = cpu_residual,

@@ -9,6 +9,8 @@
 #include "ops/cpu/simd.h"
 
 #define cpu_linear SIMD_NAME(linear)
+#define cpu_quantize SIMD_NAME(quantize)
+#define cpu_linear_quantized SIMD_NAME(linear_quantized)
 #define cpu_layer_norm SIMD_NAME(layer_norm)
 #define cpu_rms_norm SIMD_NAME(rms_norm)
 #define cpu_residual SIMD_NAME(residual)
@@ -24,9 +26,14 @@
 #define cpu_embed SIMD_NAME(embed)
 #define cpu_logit_stats SIMD_NAME(logit_stats)
 #define cpu_gemm SIMD_NAME(gemm)
+#define cpu_gemm_quantized SIMD_NAME(gemm_quantized)
+#define cpu_gemm_quantized_rows SIMD_NAME(gemm_quantized_rows)
 #define cpu_gemm_wide SIMD_NAME(gemm_wide)
 
 enum snug_status cpu_linear(const struct snug_linear *args, struct snug_pool *pool);
+enum snug_status cpu_quantize(const struct snug_quantize *args, struct snug_pool *pool);
+enum snug_status cpu_linear_quantized(const struct snug_linear_quantized *args,
+                                      struct snug_pool *pool);
 enum snug_status cpu_layer_norm(const struct snug_norm *args, struct snug_pool *pool);
 enum snug_status cpu_rms_norm(const struct snug_norm *args, struct snug_pool *pool);
 enum snug_status cpu_residual(const struct snug_residual *args, struct snug_pool *pool);
@@ -69,6 +76,31 @@ struct gemm {
 void cpu_gemm(const struct gemm *g);
 /* How many panels a product of so few rows likes to take at once. */
 int64_t cpu_gemm_wide(int64_t rows);
+
+/* ---- the same of quantised operands (gemm_quantized.c) ---- */
+
+/* Bytes of 128 integers of a row as the kernels take them: 16 bits each where there is no VNNI and
+ * weights have 8. One distance for all. */
+#define QUANT_A_LD (SIMD_VNNI ? 128 : 256)
+
+/* y[r, c] = fmaf((float)S * sx, sw, y or +0) for some groups of 128 terms on end. */
+struct gemm_quantized {
+    int64_t rows, panels, groups, terms; /* terms: of these groups, the last may be short */
+    enum snug_quant quant;
+    const char *a;          /* [groups][rows], QUANT_A_LD bytes each */
+    const float *sx;        /* [groups][rows] */
+    const int32_t *comp;    /* [groups][rows]: what the offset of w added, negated; q4: [..][4] */
+    const unsigned char *w; /* first panel's first group */
+    int64_t w_panel;        /* bytes from panel to panel */
+    const uint16_t *scales; /* likewise */
+    int64_t scale_panel;    /* elements from panel to panel */
+    float *y;
+    int64_t y_ld;
+    bool first; /* these are the row's first groups: from +0 */
+};
+void cpu_gemm_quantized(const struct gemm_quantized *g);
+/* With so many rows or fewer, weights are unpacked in registers as they are read. */
+int64_t cpu_gemm_quantized_rows(void);
 
 /* ---- sharing work ---- */
 

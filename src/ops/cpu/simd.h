@@ -1,7 +1,8 @@
 /* A vector of 8 or 16 floats: all that the kernels know of the instruction set.
  *
  * The build defines one of SNUG_SIMD_AVX2 (8 lanes), SNUG_SIMD_AVX512 (16) and SNUG_SIMD_GENERIC16
- * (16 lanes in plain C: the AVX-512 code path on any machine). Every operation is one IEEE
+ * (16 lanes in plain C: the AVX-512 code path on any machine), and SIMD_VNNI as 1 where the
+ * processor sums four products of bytes (simd_int.h). Every operation is one IEEE
  * operation a lane, so the variants differ in speed alone. Loads and stores need no alignment.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #ifndef SNUG_OPS_CPU_SIMD_H
@@ -9,6 +10,10 @@
 
 #include "base/math.h"
 #include "tensor/tensor.h"
+
+#ifndef SIMD_VNNI
+#define SIMD_VNNI 0
+#endif
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
@@ -32,8 +37,13 @@
 
 #include <immintrin.h>
 
+#if SIMD_VNNI
+#define SIMD_NAME(name) snug_avxvnni_##name
+#define SIMD_BACKEND "avxvnni"
+#else
 #define SIMD_NAME(name) snug_avx2_##name
 #define SIMD_BACKEND "avx2"
+#endif
 #define SIMD_LANES 8
 typedef __m256 vec;
 
@@ -85,8 +95,13 @@ ALWAYS_INLINE void v_store_f16(uint16_t *p, vec v)
 
 #include <immintrin.h>
 
+#if SIMD_VNNI
+#define SIMD_NAME(name) snug_avx512vnni_##name
+#define SIMD_BACKEND "avx512vnni"
+#else
 #define SIMD_NAME(name) snug_avx512_##name
 #define SIMD_BACKEND "avx512"
+#endif
 #define SIMD_LANES 16
 typedef __m512 vec;
 
@@ -137,6 +152,8 @@ ALWAYS_INLINE void v_store_f16(uint16_t *p, vec v)
 #define SIMD_NAME(name) snug_generic16_##name
 #define SIMD_BACKEND "generic16"
 #define SIMD_LANES 16
+#undef SIMD_VNNI
+#define SIMD_VNNI 1 /* so that this path is tested too */
 typedef struct {
     float lane[16];
 } vec;

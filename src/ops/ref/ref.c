@@ -7,6 +7,8 @@ const struct snug_ops *snug_ops_ref(void)
     static const struct snug_ops ops = {
         .name = "ref",
         .linear = snug_ref_linear,
+        .quantize = snug_ref_quantize,
+        .linear_quantized = snug_ref_linear_quantized,
         .layer_norm = snug_ref_layer_norm,
         .rms_norm = snug_ref_rms_norm,
         .residual = snug_ref_residual,

@@ -7,6 +7,9 @@
 #include "ops/op.h"
 
 enum snug_status snug_ref_linear(const struct snug_linear *args, struct snug_pool *pool);
+enum snug_status snug_ref_quantize(const struct snug_quantize *args, struct snug_pool *pool);
+enum snug_status snug_ref_linear_quantized(const struct snug_linear_quantized *args,
+                                           struct snug_pool *pool);
 enum snug_status snug_ref_layer_norm(const struct snug_norm *args, struct snug_pool *pool);
 enum snug_status snug_ref_rms_norm(const struct snug_norm *args, struct snug_pool *pool);
 enum snug_status snug_ref_residual(const struct snug_residual *args, struct snug_pool *pool);
