@@ -250,6 +250,18 @@ static enum snug_status add_head(struct list *list, const struct snug_safetensor
         folder, (long long)t->vocabulary, (long long)t->hidden);
 }
 
+enum snug_status snug_internvl_visit(const struct snug_model_config *config,
+                                     snug_weight_visit_fn *visit, void *context,
+                                     struct snug_error *error)
+{
+    struct snug_weight_list weights = {.visit = visit, .visit_context = context};
+    struct list all = {&weights, config}, *list = &all;
+    SNUG_TRY(add_vision(list, error));
+    SNUG_TRY(add_text(list, error));
+    MATRIX("lm_head.weight", 0, config->text.vocabulary, config->text.hidden);
+    return SNUG_STATUS_OK;
+}
+
 enum snug_status snug_internvl_weights(struct snug_model *model,
                                        const struct snug_safetensors *checkpoint,
                                        const char *folder, struct snug_error *error)

@@ -3,7 +3,7 @@
 #ifndef SNUG_MODELS_INTERNVL_H
 #define SNUG_MODELS_INTERNVL_H
 
-#include "models/model.h"
+#include "models/weights.h"
 
 /* The weights the configuration calls for, with names and shapes, each found in the checkpoint; and
  * every tensor of the checkpoint accounted for. Appends to model->weights. */
@@ -11,6 +11,11 @@ SNUG_CHECK_RESULT enum snug_status snug_internvl_weights(struct snug_model *mode
                                                          const struct snug_safetensors *checkpoint,
                                                          const char *folder,
                                                          struct snug_error *error);
+
+/* What snug_model_visit_weights promises, for this family. */
+SNUG_CHECK_RESULT enum snug_status snug_internvl_visit(const struct snug_model_config *config,
+                                                       snug_weight_visit_fn *visit, void *context,
+                                                       struct snug_error *error);
 
 /* Lays out vision, prefill and decode. */
 void snug_internvl_program(const struct snug_model *model,

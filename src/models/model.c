@@ -45,6 +45,13 @@ enum snug_status snug_model_weights_list(struct snug_model *model,
     return snug_internvl_weights(model, checkpoint, folder, error);
 }
 
+enum snug_status snug_model_visit_weights(const struct snug_model_config *config,
+                                          snug_weight_visit_fn *visit, void *context,
+                                          struct snug_error *error)
+{
+    return snug_internvl_visit(config, visit, context, error);
+}
+
 void snug_model_weights_free(struct snug_model *model)
 {
     snug_free(model->allocator, model->weights);

@@ -107,6 +107,8 @@ enum snug_status snug_weight_list_add(struct snug_weight_list *list,
     if (!expected.rank)
         expected = request->k ? (struct snug_shape){2, {request->n, request->k}}
                               : (struct snug_shape){1, {request->n}};
+    if (list->visit)
+        return list->visit(list->visit_context, request, &expected, error);
     enum snug_status status = grow(list, error);
     if (!status)
         status = find_view(list, request, &expected, &view, error);

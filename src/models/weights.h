@@ -18,7 +18,15 @@ struct snug_weight_request {
     int64_t stacked_rows, stacked_first;
 };
 
+/* Told of a request; shape: the tensor's on disk. */
+typedef enum snug_status snug_weight_visit_fn(void *context,
+                                              const struct snug_weight_request *request,
+                                              const struct snug_shape *shape,
+                                              struct snug_error *error);
+
 struct snug_weight_list {
+    snug_weight_visit_fn *visit; /* not NULL: requests go there, and no checkpoint is looked into */
+    void *visit_context;
     struct snug_model *model;
     const struct snug_safetensors *checkpoint;
     const char *folder;
@@ -37,6 +45,14 @@ SNUG_CHECK_RESULT enum snug_status snug_weight_list_add(struct snug_weight_list 
 SNUG_CHECK_RESULT enum snug_status snug_weight_list_finish(struct snug_weight_list *list,
                                                            struct snug_error *error);
 void snug_weight_list_free(struct snug_weight_list *list);
+
+/* Every weight that a configuration calls for, in a fixed order and with a head of its own, without
+ * a checkpoint. In the Hugging Face layout each request is one tensor, candidates[0]. Ends at the
+ * first visit that fails and returns its status. */
+SNUG_CHECK_RESULT enum snug_status snug_model_visit_weights(const struct snug_model_config *config,
+                                                            snug_weight_visit_fn *visit,
+                                                            void *context,
+                                                            struct snug_error *error);
 
 /* Packs one weight from its view to base + weight->offset. */
 void snug_weight_pack(const struct snug_weight *weight, unsigned char *base,
