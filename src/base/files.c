@@ -165,6 +165,20 @@ enum snug_status snug_file_map(const char *path, struct snug_blob *out, struct s
     return SNUG_STATUS_OK;
 }
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14 */
+#endif
+
+bool snug_blob_populate(const struct snug_blob *blob)
+{
+    if (!blob->mapped_bytes)
+        return true;
+    if (!madvise(blob->owned, blob->mapped_bytes, MADV_POPULATE_READ))
+        return true;
+    /* an older kernel: the pages come when they are touched */
+    return errno == EINVAL && !madvise(blob->owned, blob->mapped_bytes, MADV_WILLNEED);
+}
+
 void snug_blob_discard(const struct snug_blob *blob, size_t offset, size_t bytes)
 {
     if (!blob->mapped_bytes || offset >= blob->size)

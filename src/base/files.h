@@ -28,6 +28,9 @@ SNUG_CHECK_RESULT enum snug_status snug_file_read(const char *path, size_t max_b
 SNUG_CHECK_RESULT enum snug_status snug_file_map(const char *path, struct snug_blob *out,
                                                  struct snug_error *error);
 
+/* Reads all pages of a mapping in; false if some cannot be (the file was cut short, the disk
+ * fails). True for bytes that are not mapped. */
+bool snug_blob_populate(const struct snug_blob *blob);
 /* Tells the kernel that these bytes of a mapping are not needed any more (a hint). */
 void snug_blob_discard(const struct snug_blob *blob, size_t offset, size_t bytes);
 

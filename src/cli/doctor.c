@@ -131,8 +131,8 @@ int snug_cli_doctor(int argc, char **argv)
     enum snug_status status =
         snug_pool_create(snug_cpu_count(), snug_allocator_heap(), &pool, &error);
     if (!status)
-        status = snug_model_load(&folder, snug_device_cpu(), pool, snug_allocator_heap(), &model,
-                                 &error);
+        status = snug_model_load(&folder, snug_device_cpu(), pool, NULL, snug_allocator_heap(),
+                                 &model, &error);
     if (status) {
         row("model", "PROBLEM: %s", error.message);
         problems = 1;

@@ -12,14 +12,17 @@
 #include <string.h>
 
 struct settings {
-    const char *model, *schema, *output, *format, *kv, *isa, *system, *chat;
+    const char *model, *schema, *output, *format, *kv, *isa, *system, *chat, *quantize, *skip;
     int64_t threads, max_new_tokens, min_tiles, max_tiles, max_pixels, vision_batch, prefill_chunk,
         seed;
-    double temperature, top_p;
+    double temperature, top_p, outlier_threshold;
     bool hints, quiet;
 };
 
-static struct settings settings = {.kv = "f16", .top_p = 1};
+/* How the embedded model is held where nothing else is said. */
+#define EMBEDDED_QUANTIZE "q8"
+
+static struct settings settings = {.kv = "f16", .skip = "", .top_p = 1, .outlier_threshold = 6};
 
 #define TEXT SNUG_OPTION_KIND_TEXT
 #define FLAG SNUG_OPTION_KIND_FLAG
@@ -60,12 +63,19 @@ static const struct snug_option options[] = {
      "and at most, without the thumbnail; default: as the model's folder says"},
     {0, "max-pixels", INTEGER, &settings.max_pixels, 1, SNUG_MAX_PIXELS, "N",
      "refuse larger pictures"},
+    {.help = "Weights (a converted folder has them as it was converted):"},
+    {0, "quantize", TEXT, &settings.quantize, 0, 0, "TYPE",
+     "q8, q4, or none: as stored; default: none, for the embedded model q8"},
+    {0, "quantize-skip", TEXT, &settings.skip, 0, 0, "PARTS",
+     "parts to leave as stored: vision,projector,text,lm_head"},
+    {0, "outlier-threshold", NUMBER, &settings.outlier_threshold, 0, 1e30, "X",
+     "activations of X and more are not quantised, as long as they are few; default 6, 0: all are"},
     {.help = "Machine (none of these changes a bit of the answer, --kv apart):"},
     {'t', "threads", INTEGER, &settings.threads, 1, SNUG_MAX_THREADS, "N",
      "default: the processors this process may use"},
     {0, "kv", TEXT, &settings.kv, 0, 0, "TYPE", "key/value cache in f16 (default) or f32"},
     {0, "isa", TEXT, &settings.isa, 0, 0, "NAME",
-     "ref, avx2 or avx512; default: the best of this processor"},
+     "ref, avx2, avxvnni, avx512 or avx512vnni; default: the best of this processor"},
     {0, "prefill-chunk", INTEGER, &settings.prefill_chunk, 1, 65536, "N",
      "prompt tokens computed together; default 512"},
     {0, "vision-batch", INTEGER, &settings.vision_batch, 1, 64, "N",
@@ -145,6 +155,26 @@ static int check_names(struct snug_reader_options *reader, enum snug_output_form
         fprintf(stderr, "snug extract: --min-tiles is above --max-tiles\n");
         return 2;
     }
+    return -1;
+}
+
+static int check_quantize(struct snug_model_options *o)
+{
+    const char *quantize = settings.quantize;
+    if (!quantize)
+        quantize = settings.model ? "none" : EMBEDDED_QUANTIZE;
+    if (!snug_quant_parse(quantize, &o->quantize)) {
+        fprintf(stderr, "snug extract: --quantize is q8, q4 or none, not '%s'\n", quantize);
+        return 2;
+    }
+    if (!snug_parts_parse(settings.skip, &o->quantize_skip)) {
+        fprintf(stderr,
+                "snug extract: --quantize-skip is a list of vision, projector, text and lm_head, "
+                "not '%s'\n",
+                settings.skip);
+        return 2;
+    }
+    o->outlier_threshold = (float)settings.outlier_threshold;
     return -1;
 }
 
@@ -263,6 +293,8 @@ static int open_all(struct run *run, char *const *names, int count)
     struct snug_reader_options reader = snug_reader_options_default();
     enum snug_output_format format;
     int code = check_names(&reader, &format);
+    if (code < 0)
+        code = check_quantize(&reader.model);
     if (code >= 0)
         return code;
     int threads = settings.threads ? (int)settings.threads : snug_cpu_count();

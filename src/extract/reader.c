@@ -26,6 +26,7 @@ struct snug_reader {
 struct snug_reader_options snug_reader_options_default(void)
 {
     return (struct snug_reader_options){.kv_dtype = SNUG_DTYPE_F16,
+                                        .model = snug_model_options_default(),
                                         .sampling = {.temperature = 0, .top_p = 1}};
 }
 
@@ -110,8 +111,9 @@ static enum snug_status open_parts(struct snug_reader *reader, const struct snug
 {
     const struct snug_device *device =
         reader->options.device ? reader->options.device : snug_device_cpu();
-    enum snug_status status = snug_model_load(folder, device, reader->options.pool,
-                                              reader->allocator, &reader->model, error);
+    enum snug_status status =
+        snug_model_load(folder, device, reader->options.pool, &reader->options.model,
+                        reader->allocator, &reader->model, error);
     if (!status)
         status = snug_tokenizer_load(folder, reader->allocator, &reader->tokenizer, error);
     if (!status)

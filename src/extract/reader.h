@@ -22,6 +22,7 @@ struct snug_reader_options {
     const struct snug_ops *ops;       /* NULL: the best this processor runs */
     struct snug_pool *pool;           /* may be NULL */
     const struct snug_device *device; /* NULL: the CPU */
+    struct snug_model_options model;  /* how weights are held */
     enum snug_dtype kv_dtype;         /* F16 or F32 */
     int64_t min_tiles, max_tiles;     /* 0: as the model's folder says */
     int64_t max_new_tokens;           /* 0: as generation_config.json says, else 800 + 40 a field */

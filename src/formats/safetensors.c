@@ -489,3 +489,14 @@ void snug_safetensors_discard(const struct snug_safetensors *checkpoint,
     const struct snug_blob *blob = &checkpoint->shards[view->shard].blob;
     snug_blob_discard(blob, (size_t)(view->data - blob->data), view->bytes);
 }
+
+enum snug_status snug_safetensors_populate(const struct snug_safetensors *checkpoint,
+                                           struct snug_error *error)
+{
+    for (size_t i = 0; i < checkpoint->shard_count; i++)
+        if (!snug_blob_populate(&checkpoint->shards[i].blob))
+            return snug_error_set(error, SNUG_STATUS_IO,
+                                  "%s: its pages cannot be read: damaged, or changed while open",
+                                  checkpoint->shards[i].name);
+    return SNUG_STATUS_OK;
+}

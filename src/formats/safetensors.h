@@ -49,6 +49,10 @@ const char *snug_safetensors_shard_name(const struct snug_safetensors *checkpoin
 /* "__metadata__" of the first file. */
 size_t snug_safetensors_metadata(const struct snug_safetensors *checkpoint,
                                  const struct snug_metadata_entry **entries);
+/* Brings all pages of mapped files into memory now, so that a file which cannot be read, or was cut
+ * short since it was opened, is an error here and not a signal later. Errors: IO. */
+SNUG_CHECK_RESULT enum snug_status
+snug_safetensors_populate(const struct snug_safetensors *checkpoint, struct snug_error *error);
 /* Tells the kernel that a tensor's pages are not needed any more (it has been packed). */
 void snug_safetensors_discard(const struct snug_safetensors *checkpoint,
                               const struct snug_tensor_view *view);

@@ -10,7 +10,8 @@
 void snug_builder_init(struct snug_builder *b, const struct snug_model *model,
                        struct snug_program *program)
 {
-    *b = (struct snug_builder){.model = model, .program = program};
+    *b = (struct snug_builder){
+        .model = model, .program = program, .quantized_of = -1, .quantized = -1};
 }
 
 void snug_builder_prefix(struct snug_builder *b, const char *format, ...)
@@ -34,7 +35,7 @@ static int weight_operand(struct snug_builder *b, const struct snug_weight *weig
     for (int i = 0; i < b->program->operand_count; i++)
         if (b->program->operands[i].name == weight->name)
             return i;
-    return snug_program_weight(b->program, weight->name, weight->dtype, weight->data,
+    return snug_program_weight(b->program, weight->name, weight->dtype, weight->quant, weight->data,
                                weight->bytes);
 }
 
@@ -68,6 +69,46 @@ static int64_t cols_of(const struct snug_builder *b, int x)
     return x < 0 ? 0 : b->program->operands[x].cols;
 }
 
+/* Operand y gets new contents: its records, if there are any, are stale. */
+static void rewritten(struct snug_builder *b, int y)
+{
+    if (b->quantized_of == y)
+        b->quantized_of = -1;
+}
+
+/* The records of x, made once however many linears read them. */
+static int quantized(struct snug_builder *b, int x)
+{
+    if (x < 0 || b->quantized_of == x)
+        return b->quantized;
+    const struct snug_operand o = b->program->operands[x];
+    b->quantized =
+        snug_program_operand(b->program, SNUG_OPERAND_KIND_SCRATCH, SNUG_DTYPE_U8, o.rows_per_unit,
+                             o.fixed_rows, snug_quantized_row_bytes(o.cols), "%s.q", o.name);
+    b->quantized_of = x;
+    struct snug_step *step = snug_program_step(b->program, SNUG_OP_KIND_QUANTIZE);
+    step->in[0] = x;
+    step->out[0] = b->quantized;
+    step->k = o.cols;
+    step->threshold = b->model->options.outlier_threshold;
+    return b->quantized;
+}
+
+/* y = x * w^T + bias. */
+static void linear_step(struct snug_builder *b, int x, int w, int bias, int y)
+{
+    int64_t k = x < 0 ? 0 : b->program->operands[x].cols;
+    if (w >= 0 && b->program->operands[w].quant != SNUG_QUANT_NONE)
+        x = quantized(b, x);
+    struct snug_step *step = snug_program_step(b->program, SNUG_OP_KIND_LINEAR);
+    step->in[0] = x;
+    step->in[1] = w;
+    step->in[2] = bias;
+    step->out[0] = y;
+    step->n = y < 0 ? 0 : b->program->operands[y].cols;
+    step->k = k;
+}
+
 static void norm_step(struct snug_builder *b, int x, int y, bool rms, float eps, const char *name)
 {
     int weight = weight_part(b, name, "weight"), bias = weight_part(b, name, "bias");
@@ -78,6 +119,7 @@ static void norm_step(struct snug_builder *b, int x, int y, bool rms, float eps,
     step->in[2] = bias;
     step->out[0] = y;
     step->eps = eps;
+    rewritten(b, y);
 }
 
 int snug_build_norm(struct snug_builder *b, int x, bool rms, float eps, const char *name)
@@ -97,13 +139,7 @@ int snug_build_linear(struct snug_builder *b, int x, int64_t n, const char *weig
 {
     int y = like(b, x, n, name);
     int w = weight_part(b, weight, "weight"), bias = weight_part(b, weight, "bias");
-    struct snug_step *step = snug_program_step(b->program, SNUG_OP_KIND_LINEAR);
-    step->in[0] = x;
-    step->in[1] = w;
-    step->in[2] = bias;
-    step->out[0] = y;
-    step->n = n;
-    step->k = cols_of(b, x);
+    linear_step(b, x, w, bias, y);
     return y;
 }
 
@@ -112,6 +148,7 @@ void snug_build_gelu(struct snug_builder *b, int x, int y)
     struct snug_step *step = snug_program_step(b->program, SNUG_OP_KIND_GELU);
     step->in[0] = x;
     step->out[0] = y;
+    rewritten(b, y);
 }
 
 void snug_build_residual(struct snug_builder *b, int x, int y, const char *scale, const char *label)
@@ -121,6 +158,7 @@ void snug_build_residual(struct snug_builder *b, int x, int y, const char *scale
     step->in[0] = y;
     step->in[1] = g;
     step->out[0] = x;
+    rewritten(b, x);
     if (label)
         step->label = snug_arena_strdup(&b->program->arena, *label ? label : b->prefix);
 }
@@ -199,6 +237,7 @@ static void text_layer(struct snug_builder *b, int i, int x, int inv_freq, int k
     step->in[0] = gate;
     step->in[1] = up;
     step->out[0] = gate;
+    rewritten(b, gate);
     int mlp = snug_build_linear(b, gate, t->hidden, "down", "mlp");
     snug_build_residual(b, x, mlp, NULL, "");
 }
@@ -252,12 +291,7 @@ static void head_steps(struct snug_builder *b, const struct text_phase *phase, i
     *phase->logits = snug_program_operand(b->program, SNUG_OPERAND_KIND_SCRATCH, SNUG_DTYPE_F32,
                                           phase->all_logits ? 1 : 0, phase->all_logits ? 0 : 1,
                                           t->vocabulary, "logits");
-    struct snug_step *step = snug_program_step(b->program, SNUG_OP_KIND_LINEAR);
-    step->in[0] = normed;
-    step->in[1] = w;
-    step->out[0] = *phase->logits;
-    step->n = t->vocabulary;
-    step->k = t->hidden;
+    linear_step(b, normed, w, -1, *phase->logits);
 }
 
 void snug_build_text_phases(struct snug_builder *b, const struct snug_program_options *options,

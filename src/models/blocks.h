@@ -11,6 +11,7 @@ struct snug_builder {
     const struct snug_model *model;
     struct snug_program *program;
     char prefix[64];
+    int quantized_of, quantized; /* the operand quantised last, and its records; -1: none */
 };
 void snug_builder_init(struct snug_builder *b, const struct snug_model *model,
                        struct snug_program *program);

@@ -75,6 +75,9 @@ static const struct name_row text_names[] = {
     {"text.layer.%d.up.weight", TL "mlp.up_proj.weight", TL "mlp.up_proj.weight", 0},
     {"text.layer.%d.down.weight", TL "mlp.down_proj.weight", TL "mlp.down_proj.weight", 0},
 };
+#define T_EMBED T "embed_tokens.weight"
+static const char embed_name[] = T_EMBED;
+#undef T_EMBED
 #undef V
 #undef VL
 #undef HL
@@ -125,7 +128,7 @@ static void form_b(const char *form_a, char *out, size_t size)
 /* Adds weight `ours` of layer `layer`: matrix [n, k], or vector of n if k == 0. The shape on disk
  * is given where it is not that (rank 0: it is). */
 static enum snug_status add(struct list *list, const char *ours, int layer, int64_t n, int64_t k,
-                            struct snug_shape disk, struct snug_error *error)
+                            struct snug_shape disk, bool linear, struct snug_error *error)
 {
     const struct name_row *row = find_row(ours);
     char name[96], candidates[3][SNUG_WEIGHT_NAME_BYTES];
@@ -133,7 +136,8 @@ static enum snug_status add(struct list *list, const char *ours, int layer, int6
     expand(row->original, layer, candidates[0], sizeof candidates[0]);
     expand(row->hf, layer, candidates[1], sizeof candidates[1]);
     form_b(candidates[1], candidates[2], sizeof candidates[2]);
-    struct snug_weight_request request = {.name = name, .n = n, .k = k, .shape = disk};
+    struct snug_weight_request request = {
+        .name = name, .n = n, .k = k, .shape = disk, .linear = linear};
     bool original = list->config->layout == SNUG_LAYOUT_KIND_ORIGINAL;
     /* The layout of config.json names what a message asks for; each tensor may come in any. */
     request.candidates[0] = candidates[original ? 0 : 1];
@@ -147,9 +151,10 @@ static enum snug_status add(struct list *list, const char *ours, int layer, int6
     return snug_weight_list_add(list->weights, &request, error);
 }
 
-#define VECTOR(ours, layer, n) SNUG_TRY(add(list, ours, layer, n, 0, (struct snug_shape){0}, error))
-#define MATRIX(ours, layer, n, k)                                                                  \
-    SNUG_TRY(add(list, ours, layer, n, k, (struct snug_shape){0}, error))
+#define VECTOR(ours, layer, n)                                                                     \
+    SNUG_TRY(add(list, ours, layer, n, 0, (struct snug_shape){0}, false, error))
+#define MATRIX(ours, layer, n, k) /* of a linear layer */                                          \
+    SNUG_TRY(add(list, ours, layer, n, k, (struct snug_shape){0}, true, error))
 
 static enum snug_status add_vision_layer(struct list *list, int i, struct snug_error *error)
 {
@@ -193,9 +198,9 @@ static enum snug_status add_vision(struct list *list, struct snug_error *error)
     int64_t grid = v->image_side / v->patch, patches = grid * grid;
     struct snug_shape cls = {3, {1, 1, d}}, position = {3, {1, 1 + patches, d}};
     struct snug_shape patch = {4, {d, 3, v->patch, v->patch}};
-    SNUG_TRY(add(list, "vision.cls", 0, d, 0, cls, error));
-    SNUG_TRY(add(list, "vision.position", 0, (1 + patches) * d, 0, position, error));
-    SNUG_TRY(add(list, "vision.patch.weight", 0, d, 3 * v->patch * v->patch, patch, error));
+    SNUG_TRY(add(list, "vision.cls", 0, d, 0, cls, false, error));
+    SNUG_TRY(add(list, "vision.position", 0, (1 + patches) * d, 0, position, false, error));
+    SNUG_TRY(add(list, "vision.patch.weight", 0, d, 3 * v->patch * v->patch, patch, false, error));
     VECTOR("vision.patch.bias", 0, d);
     for (int i = 0; i < v->layers; i++)
         SNUG_TRY(add_vision_layer(list, i, error));
@@ -212,7 +217,8 @@ static enum snug_status add_text(struct list *list, struct snug_error *error)
 {
     const struct snug_text_config *t = &list->config->text;
     int64_t h = t->hidden, q = t->heads * t->head_dim, kv = t->kv_heads * t->head_dim;
-    MATRIX("text.embed.weight", 0, t->vocabulary, h);
+    SNUG_TRY(
+        add(list, "text.embed.weight", 0, t->vocabulary, h, (struct snug_shape){0}, false, error));
     for (int i = 0; i < t->layers; i++) {
         VECTOR("text.layer.%d.norm1.weight", i, h);
         MATRIX("text.layer.%d.q.weight", i, q, h);
@@ -231,6 +237,20 @@ static enum snug_status add_text(struct list *list, struct snug_error *error)
     return SNUG_STATUS_OK;
 }
 
+/* The embedding's tensor once more, to be quantised as the head. */
+static enum snug_status add_head_copy(struct list *list, struct snug_error *error)
+{
+    const struct snug_text_config *t = &list->config->text;
+    const char *names[2] = {embed_name, "model.language_model.embed_tokens.weight"};
+    struct snug_weight_request request = {.name = "lm_head.weight",
+                                          .n = t->vocabulary,
+                                          .k = t->hidden,
+                                          .candidates = {names[0], names[0], names[1]},
+                                          .linear = true,
+                                          .copy = true};
+    return snug_weight_list_add(list->weights, &request, error);
+}
+
 /* A head on disk is used whatever the tie keys say; without one the embedding serves, if it may. */
 static enum snug_status add_head(struct list *list, const struct snug_safetensors *checkpoint,
                                  const char *folder, struct snug_error *error)
@@ -241,6 +261,8 @@ static enum snug_status add_head(struct list *list, const struct snug_safetensor
         MATRIX("lm_head.weight", 0, t->vocabulary, t->hidden);
         return SNUG_STATUS_OK;
     }
+    if (list->config->tie_allowed && snug_weight_list_copies_head(list->weights))
+        return add_head_copy(list, error);
     if (list->config->tie_allowed)
         return SNUG_STATUS_OK;
     return snug_error_set(
@@ -267,7 +289,7 @@ enum snug_status snug_internvl_weights(struct snug_model *model,
                                        const char *folder, struct snug_error *error)
 {
     struct snug_weight_list weights;
-    snug_weight_list_init(&weights, model, checkpoint, folder);
+    SNUG_TRY(snug_weight_list_init(&weights, model, checkpoint, folder, error));
     struct list list = {&weights, &model->config};
     enum snug_status status = add_vision(&list, error);
     if (!status)

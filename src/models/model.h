@@ -44,16 +44,42 @@ struct snug_model_config {
     int64_t max_new_tokens; /* of generation_config.json; 0: not given */
 };
 
-/* One weight as the program uses it. Matrices are panels in the stored type; vectors and
- * position tables are widened to f32 rows. */
+/* ---- how weights are held ---- */
+
+/* Parts of a model, to leave out of quantising. */
+enum snug_part {
+    SNUG_PART_VISION,
+    SNUG_PART_PROJECTOR,
+    SNUG_PART_TEXT,
+    SNUG_PART_LM_HEAD,
+    SNUG_PART_COUNT
+};
+const char *snug_part_name(enum snug_part part); /* "vision", "projector", "text", "lm_head" */
+
+struct snug_model_options {
+    enum snug_quant quantize; /* of every linear layer, tied head included, but for ... */
+    unsigned quantize_skip;   /* ... these parts: a bit 1 << SNUG_PART_... each */
+    float outlier_threshold;  /* of activations (DESIGN 2.12); 0: none is one */
+};
+/* As stored; threshold 6. */
+struct snug_model_options snug_model_options_default(void);
+/* "vision,projector" to bits; false if a name is none. "" is 0. */
+bool snug_parts_parse(const char *text, unsigned *out);
+/* And back, into out. */
+const char *snug_parts_format(unsigned parts, char out[64]);
+
+/* One weight as the program uses it. Matrices are panels, in the stored type or quantised (then the
+ * scales lie behind the integers); vectors and position tables are widened to f32 rows. */
 struct snug_weight {
     const char *name;                    /* ours: "text.layer.3.q.weight" */
     const char *source;                  /* the checkpoint's tensor, for messages */
     const struct snug_tensor_view *view; /* while loading */
     int64_t n, k;          /* matrix [n, k]; vector or table of n elements if k == 0 */
     int64_t first_row;     /* of the source (the original layout stacks q, k, v) */
-    enum snug_dtype dtype; /* as held: f32, f16, bf16 */
-    size_t offset, bytes;  /* in the region */
+    enum snug_dtype dtype; /* as held: f32, f16, bf16; U8 if quantised */
+    enum snug_quant quant;
+    bool copy;            /* of another weight: a tied head's own */
+    size_t offset, bytes; /* in the region */
     const void *data;
 };
 
@@ -63,6 +89,8 @@ struct snug_model {
     struct snug_arena arena; /* names */
     char name[128];          /* last part of the folder's path */
     struct snug_model_config config;
+    struct snug_model_options options; /* of a converted folder: as it was converted */
+    struct snug_safetensors *mapped; /* a converted folder: the weights lie there, not in region */
     struct snug_weight *weights;
     size_t weight_count;
     struct snug_region region; /* of the weights */
@@ -78,18 +106,23 @@ SNUG_CHECK_RESULT enum snug_status snug_model_config_read(const struct snug_fold
                                                           struct snug_model_config *out,
                                                           struct snug_error *error);
 
-/* Loads a folder: configuration, every tensor's name and shape checked, weights packed into one
- * region of the device. pool may be NULL. *out: free with snug_model_free. Errors: those above,
- * MODEL (missing, misshapen or unknown tensor), DOES_NOT_FIT, MEMORY. */
+/* Loads a folder: configuration, every tensor's name and shape checked, weights packed (and
+ * quantised) one by one into one region of the device, the source's pages given back as it goes; a
+ * converted folder is mapped instead. options NULL: the default. pool may be NULL. *out: free with
+ * snug_model_free. Errors: those above, MODEL (missing, misshapen or unknown tensor), NON_FINITE (a
+ * weight that cannot be quantised), USAGE (a converted folder is held otherwise than asked for),
+ * DOES_NOT_FIT, MEMORY. */
 SNUG_CHECK_RESULT enum snug_status
 snug_model_load(const struct snug_folder *folder, const struct snug_device *device,
-                struct snug_pool *pool, const struct snug_allocator *allocator,
-                struct snug_model **out, struct snug_error *error);
+                struct snug_pool *pool, const struct snug_model_options *options,
+                const struct snug_allocator *allocator, struct snug_model **out,
+                struct snug_error *error);
 void snug_model_free(struct snug_model *model); /* NULL allowed */
 
 /* Only the list of weights with their sources, checked against a checkpoint, nothing loaded:
- * for `inspect`. Fills weights, weight_count, weights_bytes and parameters of *model (zeroed
- * before, allocator and config set); free with snug_model_weights_free. */
+ * for `inspect` and `convert`. Fills weights, weight_count, weights_bytes and parameters of *model
+ * (zeroed before, allocator, config and options set; the options become those of a converted
+ * folder); free with snug_model_weights_free. */
 SNUG_CHECK_RESULT enum snug_status
 snug_model_weights_list(struct snug_model *model, const struct snug_safetensors *checkpoint,
                         const char *folder, struct snug_error *error);

@@ -16,6 +16,8 @@ struct snug_weight_request {
     const char *candidates[3];
     const char *stacked_name; /* the candidate that holds it stacked with others, or NULL */
     int64_t stacked_rows, stacked_first;
+    bool linear; /* a linear layer's: may be quantised */
+    bool copy;   /* another request's tensor once more (a tied head of its own) */
 };
 
 /* Told of a request; shape: the tensor's on disk. */
@@ -30,12 +32,22 @@ struct snug_weight_list {
     struct snug_model *model;
     const struct snug_safetensors *checkpoint;
     const char *folder;
-    bool *used;      /* by index of the checkpoint's tensors */
+    bool converted; /* the checkpoint is one of ours: weights lie there as the program takes them */
+    bool *used;     /* by index of the checkpoint's tensors */
     size_t capacity; /* of model->weights */
 };
 
-void snug_weight_list_init(struct snug_weight_list *list, struct snug_model *model,
-                           const struct snug_safetensors *checkpoint, const char *folder);
+/* Looks whether the checkpoint is a converted one; then the model's options become its own. Errors:
+ * UNSUPPORTED (a later format), FORMAT, USAGE (quantised otherwise than the model's options ask).
+ */
+SNUG_CHECK_RESULT enum snug_status snug_weight_list_init(struct snug_weight_list *list,
+                                                         struct snug_model *model,
+                                                         const struct snug_safetensors *checkpoint,
+                                                         const char *folder,
+                                                         struct snug_error *error);
+/* Whether the head is a weight of its own though none is stored: a quantised copy of the
+ * embedding. */
+bool snug_weight_list_copies_head(const struct snug_weight_list *list);
 /* Finds it, checks type and shape, appends it. Errors: MODEL (missing, misshapen, there twice),
  * UNSUPPORTED (element type), MEMORY. */
 SNUG_CHECK_RESULT enum snug_status snug_weight_list_add(struct snug_weight_list *list,
@@ -54,9 +66,19 @@ SNUG_CHECK_RESULT enum snug_status snug_model_visit_weights(const struct snug_mo
                                                             void *context,
                                                             struct snug_error *error);
 
-/* Packs one weight from its view to base + weight->offset. */
-void snug_weight_pack(const struct snug_weight *weight, unsigned char *base,
-                      struct snug_pool *pool);
+/* Packs one weight, quantising it if it is to be, from its view to base + weight->offset. deviation
+ * (may be NULL) is added to if it is quantised. Errors: NON_FINITE, naming tensor and row. */
+SNUG_CHECK_RESULT enum snug_status snug_weight_pack(const struct snug_weight *weight,
+                                                    unsigned char *base, struct snug_pool *pool,
+                                                    struct snug_quant_error *deviation,
+                                                    struct snug_error *error);
+
+/* ---- converted folders (docs/formats.md) ---- */
+#define SNUG_CONVERTED_KEY "snug_format"
+#define SNUG_CONVERTED_VERSION "1"
+/* Type and shape of a weight's tensor there. */
+void snug_weight_converted_shape(const struct snug_weight *weight, enum snug_dtype *dtype,
+                                 struct snug_shape *shape);
 
 /* By our name; asserts that it is there. Thread-safe. */
 const struct snug_weight *snug_model_weight(const struct snug_model *model, const char *name);

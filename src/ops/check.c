@@ -30,7 +30,6 @@ enum snug_status snug_check_quantize(const struct snug_quantize *args)
 {
     REFUSE_UNLESS(args->rows >= 0 && args->k >= 1 && args->threshold >= 0);
     REFUSE_UNLESS(args->rows == 0 || (args->x_ld >= args->k && args->x && args->y));
-    REFUSE_UNLESS(args->rows == 0 || args->non_finite);
     return SNUG_STATUS_OK;
 }
 

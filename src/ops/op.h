@@ -28,15 +28,15 @@ struct snug_linear {
 /* Rows of activations to integers, rules 11 and 12: x [rows, k] to records (tensor/quant.h) at y.
  * Per row: if 0 < 128 * c <= k for the number c of |x| >= threshold (0: no outliers), those leave
  * for the record's list. Per group of 128: amax of what is left, q = rne(x * (127 / amax)), scale =
- * amax / 127; amax < 2^-100 gives zeros. A row with a NaN or an infinity becomes zeros, and
- * *non_finite is set to true (never to false). */
+ * amax / 127; amax < 2^-100 gives zeros. A row with a NaN or an infinity has zeros for q and NaN
+ * for every scale, so that whatever is computed of it is NaN and the first op at fault can be
+ * named. */
 struct snug_quantize {
     int64_t rows, k;
     const float *x;
     int64_t x_ld;
     float threshold;
     void *y;
-    bool *non_finite;
 };
 
 /* y[r, n] = (product + o) + bias[n] with a quantised weight, rules 11 to 13. The product over the

@@ -139,8 +139,40 @@ static enum snug_status run_rms_norm(const struct context *c)
     return c->executor->ops->rms_norm(&args, c->executor->pool);
 }
 
+static enum snug_status run_quantize(const struct context *c)
+{
+    struct snug_quantize args = {.rows = rows_of(c, c->step->in[0]),
+                                 .k = c->step->k,
+                                 .x = in(c, 0),
+                                 .x_ld = cols_of(c, c->step->in[0]),
+                                 .threshold = c->step->threshold,
+                                 .y = out(c, 0)};
+    return c->executor->ops->quantize(&args, c->executor->pool);
+}
+
+static enum snug_status run_linear_quantized(const struct context *c, enum snug_quant quant)
+{
+    const unsigned char *w = in(c, 1);
+    struct snug_linear_quantized args = {
+        .rows = rows_of(c, c->step->in[0]),
+        .n = c->step->n,
+        .k = c->step->k,
+        .x = in(c, 0),
+        .quant = quant,
+        .w = w,
+        .w_scales =
+            (const uint16_t *)(const void *)(w + snug_quant_bytes(quant, c->step->n, c->step->k)),
+        .bias = in(c, 2),
+        .y = out(c, 0),
+        .y_ld = cols_of(c, c->step->out[0])};
+    return c->executor->ops->linear_quantized(&args, c->executor->pool);
+}
+
 static enum snug_status run_linear(const struct context *c)
 {
+    enum snug_quant quant = operand(c, c->step->in[1])->quant;
+    if (quant != SNUG_QUANT_NONE)
+        return run_linear_quantized(c, quant);
     struct snug_linear args = {.rows = rows_of(c, c->step->in[0]),
                                .n = c->step->n,
                                .k = c->step->k,
@@ -262,6 +294,7 @@ static run_step_fn *const run_step[SNUG_OP_KIND_COUNT] = {
     [SNUG_OP_KIND_EMBED] = run_embed,
     [SNUG_OP_KIND_LAYER_NORM] = run_layer_norm,
     [SNUG_OP_KIND_RMS_NORM] = run_rms_norm,
+    [SNUG_OP_KIND_QUANTIZE] = run_quantize,
     [SNUG_OP_KIND_LINEAR] = run_linear,
     [SNUG_OP_KIND_ROPE] = run_rope,
     [SNUG_OP_KIND_KV_STORE] = run_kv_store,
@@ -272,10 +305,12 @@ static run_step_fn *const run_step[SNUG_OP_KIND_COUNT] = {
     [SNUG_OP_KIND_LAST_ROW] = run_last_row,
 };
 
-/* Caches are panels, not matrices, and features are traced where they are made. */
+/* Caches are panels and quantised rows records, not matrices; features are traced where they are
+ * made. */
 static bool is_traced(enum snug_op_kind op)
 {
-    return op != SNUG_OP_KIND_KV_STORE && op != SNUG_OP_KIND_STORE_ROWS;
+    return op != SNUG_OP_KIND_KV_STORE && op != SNUG_OP_KIND_STORE_ROWS &&
+           op != SNUG_OP_KIND_QUANTIZE;
 }
 
 enum snug_status snug_execute(const struct snug_executor *executor, struct snug_run *run,

@@ -12,8 +12,8 @@ const char *snug_op_kind_name(enum snug_op_kind op)
 {
     static const char *const names[SNUG_OP_KIND_COUNT] = {
         "patches",    "vision_embed", "drop_cls", "pixel_shuffle", "store_rows", "embed",
-        "layer_norm", "rms_norm",     "linear",   "rope",          "kv_store",   "attention",
-        "gelu",       "silu_mul",     "residual", "last_row"};
+        "layer_norm", "rms_norm",     "quantize", "linear",        "rope",       "kv_store",
+        "attention",  "gelu",         "silu_mul", "residual",      "last_row"};
     return (unsigned)op < SNUG_OP_KIND_COUNT ? names[op] : "?";
 }
 
@@ -90,7 +90,7 @@ int snug_program_operand(struct snug_program *program, enum snug_operand_kind ki
 }
 
 int snug_program_weight(struct snug_program *program, const char *name, enum snug_dtype dtype,
-                        const void *weight, size_t bytes)
+                        enum snug_quant quant, const void *weight, size_t bytes)
 {
     int index;
     struct snug_operand *operand = new_operand(program, &index);
@@ -102,6 +102,7 @@ int snug_program_weight(struct snug_program *program, const char *name, enum snu
                                      .fixed_rows = 1,
                                      .bytes = bytes,
                                      .weight = weight,
+                                     .quant = quant,
                                      .first_step = -1,
                                      .last_step = -1};
     return index;

@@ -8,7 +8,7 @@
 #ifndef SNUG_PROGRAM_PROGRAM_H
 #define SNUG_PROGRAM_PROGRAM_H
 
-#include "tensor/tensor.h"
+#include "tensor/quant.h"
 
 enum snug_operand_kind {
     /* Bound to the model's weights, alive always. */
@@ -32,6 +32,7 @@ struct snug_operand {
     int64_t rows_per_unit, fixed_rows, cols;
     size_t bytes;              /* of the largest run, or of the weight */
     const void *weight;        /* WEIGHT: where it lies */
+    enum snug_quant quant;     /* WEIGHT: a quantised matrix, its scales behind its integers */
     int first_step, last_step; /* of the whole timeline; -1: never used */
     size_t offset;             /* in the region; set by snug_layout_make */
 };
@@ -46,7 +47,8 @@ enum snug_op_kind {
     SNUG_OP_KIND_EMBED,      /* in: ids, image_row, table, features out: y */
     SNUG_OP_KIND_LAYER_NORM, /* in: x, w, b                         out: y */
     SNUG_OP_KIND_RMS_NORM,   /* in: x, w                            out: y (may be x) */
-    SNUG_OP_KIND_LINEAR,     /* in: x, w, bias                      out: y */
+    SNUG_OP_KIND_QUANTIZE,   /* in: x                               out: y, records of integers */
+    SNUG_OP_KIND_LINEAR,     /* in: x (records if w is quantised), w, bias   out: y */
     SNUG_OP_KIND_ROPE,       /* in: inv_freq                        out: x, in place */
     SNUG_OP_KIND_KV_STORE,   /* in: k, v                            out: k_cache, v_cache */
     SNUG_OP_KIND_ATTENTION,  /* in: q, k_cache, v_cache             out: y */
@@ -66,8 +68,9 @@ struct snug_step {
     const char *label; /* what the first output now holds, if that is not its operand's name
                           ("text.layer.3") */
     int in[SNUG_STEP_INPUTS], out[SNUG_STEP_OUTPUTS];
-    float eps;    /* norms */
-    int64_t n, k; /* linear: outputs and terms; embed: vocabulary rows and width */
+    float eps;       /* norms */
+    float threshold; /* quantize: of outliers */
+    int64_t n, k;    /* linear: outputs and terms; embed: vocabulary rows and width */
     int64_t heads, kv_heads, head_dim; /* rope, kv_store, attention */
     int64_t capacity;                  /* kv_store, attention: positions a cache holds */
     int64_t rows_per_sequence; /* kv_store, attention: 0 = the whole run is one sequence (text);
@@ -103,7 +106,7 @@ int snug_program_operand(struct snug_program *program, enum snug_operand_kind ki
                          enum snug_dtype dtype, int64_t rows_per_unit, int64_t fixed_rows,
                          int64_t cols, const char *name, ...) SNUG_PRINTF(7, 8);
 int snug_program_weight(struct snug_program *program, const char *name, enum snug_dtype dtype,
-                        const void *weight, size_t bytes);
+                        enum snug_quant quant, const void *weight, size_t bytes);
 /* Later steps belong to this phase. */
 void snug_program_phase(struct snug_program *program, const char *name, int64_t max_units);
 /* A step with every operand -1 and every attribute 0; valid until the next call; never NULL (a

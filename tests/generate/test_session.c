@@ -16,7 +16,7 @@ static struct snug_model *load(const char *name, const struct snug_allocator *al
     struct snug_model *model = NULL;
     snprintf(path, sizeof path, "tests/golden/internvl/%s", name);
     struct snug_folder folder = {.path = test_path(path), .allocator = allocator};
-    assert_ok(snug_model_load(&folder, snug_device_cpu(), NULL, allocator, &model, &error));
+    assert_ok(snug_model_load(&folder, snug_device_cpu(), NULL, NULL, allocator, &model, &error));
     return model;
 }
 

@@ -153,7 +153,7 @@ static void test_refuses(void **state)
         struct snug_model *model = NULL;
         struct fake fake;
         fake_open(&fake, r->golden, r->file, r->from, r->to);
-        enum snug_status status = snug_model_load(&fake.folder, snug_device_cpu(), NULL,
+        enum snug_status status = snug_model_load(&fake.folder, snug_device_cpu(), NULL, NULL,
                                                   snug_allocator_heap(), &model, &error);
         if (status != r->status || !strstr(error.message, r->says))
             fail_msg("%s %s -> %s: status %s, message '%s'; expected %s and '%s'", r->golden,
@@ -204,7 +204,7 @@ static void test_refused_memory(void **state)
         snug_allocator_set_global(&counting.allocator);
         snug_device_counted(&device, &counting);
         enum snug_status status =
-            snug_model_load(&folder, &device, NULL, &counting.allocator, &model, &error);
+            snug_model_load(&folder, &device, NULL, NULL, &counting.allocator, &model, &error);
         snug_model_free(model);
         snug_allocator_set_global(snug_allocator_heap());
         if (counting.live)

@@ -421,8 +421,8 @@ void golden_check_model(struct golden *g, const char *folder, json_t *manifest)
     struct snug_error error;
     const char *shown = snug_path_base(folder);
     char *expected = snug_path_join(g->allocator, folder, "expected");
-    enum snug_status status =
-        snug_model_load(&model_folder, snug_device_cpu(), g->pool, g->allocator, &model, &error);
+    enum snug_status status = snug_model_load(&model_folder, snug_device_cpu(), g->pool, NULL,
+                                              g->allocator, &model, &error);
     if (!status && (snug_folder_has(&model_folder, "tokenizer.json") ||
                     snug_folder_has(&model_folder, "vocab.json")))
         status = snug_tokenizer_load(&model_folder, g->allocator, &tokenizer, &error);

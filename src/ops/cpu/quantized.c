@@ -244,15 +244,17 @@ static void take_outliers(const struct snug_quantize *args, float *x, int64_t fi
     }
 }
 
-/* True if all of the row is finite. */
-static bool quantize_row(const struct snug_quantize *args, int64_t r)
+static void quantize_row(const struct snug_quantize *args, int64_t r)
 {
     const float *x = args->x + r * args->x_ld;
     struct snug_quantized_row row = snug_quantized_row(args->y, r, args->k);
 
     memset(row.q, 0, (size_t)snug_quantized_row_bytes(args->k));
-    if (amax_bits(x, args->k) >= 0x7f800000u)
-        return false;
+    if (amax_bits(x, args->k) >= 0x7f800000u) {
+        for (int64_t g = 0; g < snug_quant_groups(SNUG_QUANT_Q8, args->k); g++)
+            row.scale[g] = NAN;
+        return;
+    }
     bool leave = count_outliers(args, x) > 0;
     for (int64_t k = 0, g = 0; k < args->k; k += SNUG_QUANT_GROUP, g++) {
         int64_t count = min_i64(SNUG_QUANT_GROUP, args->k - k);
@@ -266,35 +268,31 @@ static bool quantize_row(const struct snug_quantize *args, int64_t r)
         }
         quantize_group(from, row.q + k, row.sums + g * 4, &row.scale[g]);
     }
-    return true;
 }
 
 struct quantize {
     const struct snug_quantize *args;
     int64_t rows_a_task;
-    bool non_finite[SNUG_MAX_THREADS]; /* by worker */
 };
 
 static void quantize_task(void *context, int64_t index, int worker)
 {
-    struct quantize *q = context;
+    const struct quantize *q = context;
     int64_t row = index * q->rows_a_task, end = min_i64(q->args->rows, row + q->rows_a_task);
+
+    (void)worker;
     for (; row < end; row++)
-        if (!quantize_row(q->args, row))
-            q->non_finite[worker] = true;
+        quantize_row(q->args, row);
 }
 
 enum snug_status cpu_quantize(const struct snug_quantize *args, struct snug_pool *pool)
 {
     enum snug_status status = snug_check_quantize(args);
-    struct quantize q = {.args = args};
     if (status)
         return status;
     pool = pool_if(pool, args->rows * args->k, 50000);
+    struct quantize q = {.args = args};
     q.rows_a_task = max_i64(ceil_div(args->rows, 4 * pool_threads(pool)), 20000 / args->k + 1);
     snug_pool_run(pool, quantize_task, &q, ceil_div(args->rows, q.rows_a_task));
-    for (int i = 0; i < pool_threads(pool); i++)
-        if (q.non_finite[i])
-            *args->non_finite = true;
     return SNUG_STATUS_OK;
 }

@@ -58,7 +58,8 @@ enum snug_status snug_ref_quantize(const struct snug_quantize *args, struct snug
         struct snug_quantized_row row = snug_quantized_row(args->y, r, args->k);
         memset(row.q, 0, (size_t)snug_quantized_row_bytes(args->k));
         if (row_amax(x, args->k) >= 0x7f800000u) {
-            *args->non_finite = true;
+            for (int64_t g = 0; g < snug_quant_groups(SNUG_QUANT_Q8, args->k); g++)
+                row.scale[g] = NAN;
             continue;
         }
         bool leave = outliers_leave(args, x);
