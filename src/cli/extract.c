@@ -19,10 +19,8 @@ struct settings {
     bool hints, quiet;
 };
 
-/* How the embedded model is held where nothing else is said. */
-#define EMBEDDED_QUANTIZE "q8"
-
-static struct settings settings = {.kv = "f16", .skip = "", .top_p = 1, .outlier_threshold = 6};
+static struct settings settings = {
+    .kv = "f16", .quantize = "none", .skip = "", .top_p = 1, .outlier_threshold = 6};
 
 #define TEXT SNUG_OPTION_KIND_TEXT
 #define FLAG SNUG_OPTION_KIND_FLAG
@@ -64,8 +62,7 @@ static const struct snug_option options[] = {
     {0, "max-pixels", INTEGER, &settings.max_pixels, 1, SNUG_MAX_PIXELS, "N",
      "refuse larger pictures"},
     {.help = "Weights (a converted folder has them as it was converted):"},
-    {0, "quantize", TEXT, &settings.quantize, 0, 0, "TYPE",
-     "q8, q4, or none: as stored; default: none, for the embedded model q8"},
+    {0, "quantize", TEXT, &settings.quantize, 0, 0, "TYPE", "q8, q4, or none (default): as stored"},
     {0, "quantize-skip", TEXT, &settings.skip, 0, 0, "PARTS",
      "parts to leave as stored: vision,projector,text,lm_head"},
     {0, "outlier-threshold", NUMBER, &settings.outlier_threshold, 0, 1e30, "X",
@@ -161,8 +158,6 @@ static int check_names(struct snug_reader_options *reader, enum snug_output_form
 static int check_quantize(struct snug_model_options *o)
 {
     const char *quantize = settings.quantize;
-    if (!quantize)
-        quantize = settings.model ? "none" : EMBEDDED_QUANTIZE;
     if (!snug_quant_parse(quantize, &o->quantize)) {
         fprintf(stderr, "snug extract: --quantize is q8, q4 or none, not '%s'\n", quantize);
         return 2;
