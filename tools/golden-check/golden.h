@@ -5,12 +5,14 @@
 
 #include "base/files.h"
 #include "base/json.h"
+#include "tensor/quant.h"
 
 struct golden {
     const struct snug_allocator *allocator;
     uint64_t passed, failed, skipped;
     struct snug_pool *pool;
-    const char *isa; /* NULL: best */
+    const char *isa;          /* NULL: best */
+    enum snug_quant quantize; /* of models: instead of the tolerances, how far quantising moves */
 };
 
 /* One line each: "pass NAME: detail", "FAIL NAME: detail", "skip NAME: why". */

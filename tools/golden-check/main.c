@@ -187,9 +187,12 @@ static int usage(const char *problem, const char *argument)
     if (problem)
         fprintf(stderr, "golden-check: %s%s\n", problem, argument ? argument : "");
     fputs(
-        "usage: golden-check [--isa NAME] [--threads N] FOLDER...\n"
+        "usage: golden-check [--isa NAME] [--threads N] [--quantize q8|q4] FOLDER...\n"
         "  --isa NAME     arithmetic backend: ref, avx2, avx512 or auto (default: the best here)\n"
-        "  --threads N    threads, 1 or more (default: one a processor)\n",
+        "  --threads N    threads, 1 or more (default: one a processor)\n"
+        "  --quantize Q   q8 or q4: runs the models quantised; a tensor's error is relative to "
+        "the\n"
+        "                 reference's, greedy ids are counted up to the first that differs\n",
         stderr);
     return 2;
 }
@@ -215,13 +218,18 @@ int main(int argc, char **argv)
             first++;
             break;
         }
-        if (strcmp(option, "--isa") != 0 && strcmp(option, "--threads") != 0)
+        if (strcmp(option, "--isa") != 0 && strcmp(option, "--threads") != 0 &&
+            strcmp(option, "--quantize") != 0)
             return usage("unknown option ", option);
         if (!value)
             return usage("a value must follow ", option);
         first++;
         if (strcmp(option, "--isa") == 0)
             g.isa = value;
+        else if (strcmp(option, "--quantize") == 0 && !snug_quant_parse(value, &g.quantize))
+            return usage("--quantize is q8, q4 or none, not ", value);
+        else if (strcmp(option, "--quantize") == 0)
+            continue;
         else if (!parse_threads(value, &threads))
             return usage("not a number of threads: ", value);
     }
