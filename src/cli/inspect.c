@@ -68,7 +68,7 @@ static void print_config(const struct snug_model_config *c)
 static void inspect_weights(struct inspection *i)
 {
     struct snug_error error;
-    char bytes[24];
+    char bytes[24], parts[64];
     enum snug_status status = snug_safetensors_open_folder(&i->folder, &i->checkpoint, &error);
     if (!status)
         status = snug_model_weights_list(&i->model, i->checkpoint, i->folder.path, &error);
@@ -82,6 +82,10 @@ static void inspect_weights(struct inspection *i)
     row("weights", "%zu tensors, %.3f G parameters, %s in memory",
         snug_safetensors_count(i->checkpoint), (double)i->model.parameters / 1e9,
         snug_format_bytes(i->model.weights_bytes, bytes));
+    if (snug_model_is_converted(&i->model))
+        row("converted", "%s%s%s, mapped where it lies", snug_quant_name(i->model.options.quantize),
+            i->model.options.quantize_skip ? ", as stored: " : "",
+            snug_parts_format(i->model.options.quantize_skip, parts));
     for (int d = 0; d < SNUG_DTYPE_COUNT; d++)
         if (by_type[d])
             row("", "%lld of type %s", (long long)by_type[d], snug_dtype_name((enum snug_dtype)d));

@@ -51,6 +51,11 @@ const char *snug_parts_format(unsigned parts, char out[64])
     return out;
 }
 
+bool snug_model_is_converted(const struct snug_model *model)
+{
+    return model->weight_count > 0 && model->weights[0].data && !model->region.base;
+}
+
 /* The weights stay where a converted folder's file is mapped. */
 static enum snug_status map_weights(struct snug_model *model, struct snug_safetensors *checkpoint,
                                     struct snug_error *error)
@@ -74,7 +79,7 @@ static enum snug_status load_weights(struct snug_model *model, const struct snug
                                 folder->path, snug_format_bytes(model->weights_bytes, want),
                                 snug_format_bytes(available, have));
     }
-    if (!status && model->weight_count && model->weights[0].data)
+    if (!status && snug_model_is_converted(model))
         return map_weights(model, checkpoint, error);
     if (!status)
         status = model->device->take(model->device, model->weights_bytes, &model->region, error);

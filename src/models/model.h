@@ -126,6 +126,8 @@ void snug_model_free(struct snug_model *model); /* NULL allowed */
 SNUG_CHECK_RESULT enum snug_status
 snug_model_weights_list(struct snug_model *model, const struct snug_safetensors *checkpoint,
                         const char *folder, struct snug_error *error);
+/* Whether the weights listed or loaded are a converted folder's. */
+bool snug_model_is_converted(const struct snug_model *model);
 void snug_model_weights_free(struct snug_model *model);
 
 /* ---- the program ---- */
