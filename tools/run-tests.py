@@ -335,8 +335,8 @@ class Runner:
                 tally.fail("check-layers.py " + " ".join(arguments), result.tail(200))
             self.report(name, tally, result.seconds)
 
-    def golden_one(self, name, folder):
-        command = self.prefix + [str(self.build / "golden-check")]
+    def golden_one(self, name, folder, extra=()):
+        command = self.prefix + [str(self.build / "golden-check")] + list(extra)
         if self.options.isa:
             command += ["--isa", self.options.isa]
         result = run(command + [str(folder)], self.env, 300 * self.slow)
@@ -353,6 +353,9 @@ class Runner:
         for folder in folders:
             # Relative, so that the lines are short.
             self.golden_one(folder.name, os.path.relpath(folder, ROOT))
+            if folder.name == "internvl":
+                for quant in ("q8", "q4"):
+                    self.golden_one(folder.name + " " + quant, os.path.relpath(folder, ROOT), ("--quantize", quant))
         if not folders:
             self.total.fail("golden data", "no folders")
         if self.options.golden:
