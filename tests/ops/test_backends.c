@@ -384,17 +384,22 @@ static void test_rope(void **state)
 
 /* ---- cache and attention ---- */
 
+#define MAX_SEQUENCES 6
+
 static void run_kv_store(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
                          struct floats out)
 {
     struct snug_kv_store a = *(const struct snug_kv_store *)args;
-    bool found = false;
-    int64_t k_elements = a.sequences * a.kv_heads * snug_k_cache_elements(a.capacity, a.head_dim);
+    bool found[MAX_SEQUENCES] = {false};
+    int64_t caches = a.slots ? a.caches : a.sequences;
+    int64_t k_elements = caches * a.kv_heads * snug_k_cache_elements(a.capacity, a.head_dim);
     a.k_cache = out.data;
     a.v_cache = out.data + (a.dtype == SNUG_DTYPE_F32 ? k_elements : (k_elements + 1) / 2);
-    a.non_finite = &found;
+    a.non_finite = found;
     assert_int_equal(ops->kv_store(&a, pool), SNUG_STATUS_OK);
-    out.data[out.count - 1] = found ? 1.0f : 0.0f;
+    out.data[out.count - 1] = 0;
+    for (int s = 0; s < MAX_SEQUENCES; s++)
+        out.data[out.count - 1] += found[s] ? (float)(1 << s) : 0.0f;
     if (a.dtype == SNUG_DTYPE_F32)
         return;
     /* NaNs of 16 bits to one pattern, so that the comparison may be by bits */
@@ -527,6 +532,184 @@ static void test_attention(void **state)
     for (size_t i = 0; i < COUNT(shapes) * 6; i++)
         attention_case(i, &shapes[i / 6], i & 1 ? SNUG_DTYPE_F16 : SNUG_DTYPE_F32,
                        values[i / 2 % 3]);
+}
+
+/* ---- sequences of different lengths, each in a cache of its own ---- */
+
+static void test_rope_positions(void **state)
+{
+    static const int32_t positions[11] = {7, 0, 1048575, 3, 3, 900, 12, 1, 0, 255, 256};
+
+    (void)state;
+    for (size_t i = 0; i < 16; i++) {
+        int64_t heads = i & 1 ? 14 : 2, head_dim = i & 2 ? 64 : 10, half = head_dim / 2;
+        int64_t freq_ld = i & 4 ? half + 3 : 0, ld = heads * head_dim + 5;
+        struct floats frequencies = random_floats(11 * (half + 3), PLAIN);
+        struct floats x = random_floats(11 * ld, i & 8 ? SPECIAL : PLAIN);
+        struct snug_rope args = {.rows = 11,
+                                 .heads = heads,
+                                 .head_dim = head_dim,
+                                 .inv_freq = frequencies.data,
+                                 .inv_freq_ld = freq_ld,
+                                 .positions = positions,
+                                 .x_ld = ld};
+        struct floats alone = copy_floats(x), together = copy_floats(x);
+
+        compare("rope of positions", i, run_rope, &args, x);
+        run_rope(&args, snug_ops_ref(), NULL, together);
+        for (int64_t r = 0; r < 11; r++) {
+            struct snug_rope one = {.rows = 1,
+                                    .heads = heads,
+                                    .head_dim = head_dim,
+                                    .first_position = positions[r],
+                                    .inv_freq = frequencies.data + r * freq_ld,
+                                    .x = alone.data + r * ld,
+                                    .x_ld = ld};
+            assert_int_equal(snug_ops_ref()->rope(&one, NULL), SNUG_STATUS_OK);
+        }
+        check_floats(alone, together, "ref", "rope of each row alone", i);
+        free_floats(alone);
+        free_floats(together);
+        free_floats(frequencies);
+    }
+}
+
+/* Caches, slots and positions of a batch; rows_per_sequence mostly 1, as in decoding. */
+struct batch {
+    int64_t sequences, rows, heads, kv_heads, head_dim, capacity, caches;
+    int32_t slots[MAX_SEQUENCES], positions[MAX_SEQUENCES];
+};
+
+static const struct batch batches[] = {
+    {1, 1, 2, 1, 8, 16, 3, {2}, {0}},
+    {2, 1, 14, 2, 64, 608, 2, {1, 0}, {599, 3}},
+    {3, 1, 14, 2, 64, 608, 5, {4, 0, 2}, {0, 607, 256}},
+    {3, 1, 4, 1, 16, 1040, 3, {1, 2, 0}, {1030, 255, 512}},
+    {4, 1, 6, 3, 34, 304, 6, {5, 3, 1, 0}, {17, 303, 16, 15}},
+    {6, 1, 28, 4, 128, 528, 6, {3, 5, 0, 1, 4, 2}, {520, 1, 300, 255, 256, 257}},
+    {2, 5, 4, 2, 80, 272, 3, {2, 0}, {267, 14}},
+    {3, 40, 2, 1, 64, 320, 3, {2, 1, 0}, {230, 0, 280}},
+};
+
+static void test_kv_store_slots(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(batches) * 4; i++) {
+        const struct batch *b = &batches[i / 4];
+        int64_t ld = b->kv_heads * b->head_dim + 3, rows = b->sequences * b->rows;
+        int64_t k_elements =
+            b->caches * b->kv_heads * snug_k_cache_elements(b->capacity, b->head_dim);
+        int64_t v_elements =
+            b->caches * b->kv_heads * snug_v_cache_elements(b->capacity, b->head_dim);
+        struct floats k = random_floats(rows * ld, i & 2 ? SPECIAL : PLAIN);
+        struct floats v = random_floats(rows * ld, i & 2 ? SPECIAL : PLAIN);
+        struct snug_kv_store args = {.sequences = b->sequences,
+                                     .rows_per_sequence = b->rows,
+                                     .kv_heads = b->kv_heads,
+                                     .head_dim = b->head_dim,
+                                     .capacity = b->capacity,
+                                     .k = k.data,
+                                     .v = v.data,
+                                     .k_ld = ld,
+                                     .v_ld = ld,
+                                     .dtype = i & 1 ? SNUG_DTYPE_F16 : SNUG_DTYPE_F32,
+                                     .caches = b->caches,
+                                     .slots = b->slots,
+                                     .positions = b->positions};
+        struct floats start = make_floats(k_elements + v_elements + 1);
+        struct floats alone = copy_floats(start), together = copy_floats(start);
+
+        compare("kv_store of slots", i, run_kv_store, &args, start);
+        run_kv_store(&args, snug_ops_ref(), NULL, together);
+        float found = 0;
+        for (int64_t s = 0; s < b->sequences; s++) {
+            struct snug_kv_store one = args;
+            one.sequences = 1;
+            one.k = k.data + s * b->rows * ld;
+            one.v = v.data + s * b->rows * ld;
+            one.slots = b->slots + s;
+            one.positions = NULL;
+            one.first_position = b->positions[s];
+            run_kv_store(&one, snug_ops_ref(), NULL, alone);
+            found += alone.data[alone.count - 1] * (float)(1 << s);
+        }
+        alone.data[alone.count - 1] = found;
+        check_floats(alone, together, "ref", "kv_store of each sequence alone", i);
+        free_floats(alone);
+        free_floats(together);
+        free_floats(k);
+        free_floats(v);
+    }
+}
+
+static void batch_attention_case(size_t number, const struct batch *b, enum snug_dtype dtype,
+                                 enum values values)
+{
+    int64_t ld = b->heads * b->head_dim + 3, heads = b->caches * b->kv_heads;
+    int64_t k_elements = b->kv_heads * snug_k_cache_elements(b->capacity, b->head_dim);
+    int64_t v_elements = b->kv_heads * snug_v_cache_elements(b->capacity, b->head_dim);
+    size_t size = snug_dtype_size(dtype);
+    struct floats q = random_floats(b->sequences * b->rows * ld, values);
+    char *k = random_panels(dtype, heads * b->capacity, b->head_dim, values);
+    char *v = random_panels(dtype, heads * snug_panel_count(b->head_dim) * SNUG_PANEL, b->capacity,
+                            values);
+    for (int64_t s = 0; s < b->sequences; s++)
+        for (int64_t h = 0; h < b->kv_heads; h++) { /* what lies behind a sequence's end */
+            int64_t at = b->slots[s] * b->kv_heads + h, keys = b->positions[s] + b->rows;
+            int64_t k_head = k_elements / b->kv_heads, v_head = v_elements / b->kv_heads;
+            poison(k + (size_t)(at * k_head) * size, dtype, k_head, b->head_dim, true, keys);
+            poison(v + (size_t)(at * v_head) * size, dtype, v_head, b->capacity, false, keys);
+        }
+    struct snug_attention args = {.sequences = b->sequences,
+                                  .rows_per_sequence = b->rows,
+                                  .heads = b->heads,
+                                  .kv_heads = b->kv_heads,
+                                  .head_dim = b->head_dim,
+                                  .capacity = b->capacity,
+                                  .keys = b->capacity,
+                                  .causal = true,
+                                  .scale = (float)(1.0 / sqrt((double)b->head_dim)),
+                                  .q = q.data,
+                                  .q_ld = ld,
+                                  .dtype = dtype,
+                                  .k_cache = k,
+                                  .v_cache = v,
+                                  .caches = b->caches,
+                                  .slots = b->slots,
+                                  .positions = b->positions,
+                                  .out_ld = ld};
+    struct floats alone = make_floats(b->sequences * b->rows * ld), together = copy_floats(alone);
+
+    compare("attention of slots", number, run_attention, &args, copy_floats(alone));
+    run_attention(&args, snug_ops_ref(), NULL, together);
+    for (int64_t s = 0; s < b->sequences; s++) {
+        struct snug_attention one = args; /* as if its cache were the only one */
+        one.sequences = 1;
+        one.q = q.data + s * b->rows * ld;
+        one.out = alone.data + s * b->rows * ld;
+        one.k_cache = k + (size_t)(b->slots[s] * k_elements) * size;
+        one.v_cache = v + (size_t)(b->slots[s] * v_elements) * size;
+        one.slots = one.positions = NULL;
+        one.first_position = b->positions[s];
+        one.keys = b->positions[s] + b->rows;
+        assert_int_equal(snug_ops_ref()->attention(&one, NULL), SNUG_STATUS_OK);
+    }
+    check_floats(alone, together, "ref", "attention of each sequence alone", number);
+    free_floats(alone);
+    free_floats(together);
+    snug_free(snug_allocator_heap(), k);
+    snug_free(snug_allocator_heap(), v);
+    free_floats(q);
+}
+
+static void test_attention_slots(void **state)
+{
+    static const enum values values[] = {PLAIN, FINITE, SPECIAL};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(batches) * 6; i++)
+        batch_attention_case(i, &batches[i / 6], i & 1 ? SNUG_DTYPE_F16 : SNUG_DTYPE_F32,
+                             values[i / 2 % 3]);
 }
 
 /* ---- moving rows ---- */
@@ -723,13 +906,23 @@ static void test_avx512_ran(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_find),         cmocka_unit_test(test_avx2_ran),
-        cmocka_unit_test(test_avx512_ran),   cmocka_unit_test(test_linear_edges),
-        cmocka_unit_test(test_linear_large), cmocka_unit_test(test_norms),
-        cmocka_unit_test(test_residual),     cmocka_unit_test(test_activations),
-        cmocka_unit_test(test_rope),         cmocka_unit_test(test_kv_store),
-        cmocka_unit_test(test_attention),    cmocka_unit_test(test_gather),
-        cmocka_unit_test(test_embed),        cmocka_unit_test(test_logit_stats),
+        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_avx2_ran),
+        cmocka_unit_test(test_avx512_ran),
+        cmocka_unit_test(test_linear_edges),
+        cmocka_unit_test(test_linear_large),
+        cmocka_unit_test(test_norms),
+        cmocka_unit_test(test_residual),
+        cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_kv_store),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_gather),
+        cmocka_unit_test(test_rope_positions),
+        cmocka_unit_test(test_kv_store_slots),
+        cmocka_unit_test(test_attention_slots),
+        cmocka_unit_test(test_embed),
+        cmocka_unit_test(test_logit_stats),
     };
     return cmocka_run_group_tests(tests, make_pools, free_pools);
 }
