@@ -14,7 +14,7 @@
 struct settings {
     const char *model, *schema, *output, *format, *kv, *isa, *system, *chat, *quantize, *skip;
     int64_t threads, max_new_tokens, min_tiles, max_tiles, max_pixels, vision_batch, prefill_chunk,
-        seed;
+        parallel, seed;
     double temperature, top_p, outlier_threshold;
     bool hints, quiet;
 };
@@ -73,6 +73,9 @@ static const struct snug_option options[] = {
     {0, "kv", TEXT, &settings.kv, 0, 0, "TYPE", "key/value cache in f16 (default) or f32"},
     {0, "isa", TEXT, &settings.isa, 0, 0, "NAME",
      "ref, avx2, avxvnni, avx512 or avx512vnni; default: the best of this processor"},
+    {0, "parallel", INTEGER, &settings.parallel, 1, SNUG_MAX_PARALLEL, "N",
+     "documents written together, so that the weights are read once for all; takes N times the "
+     "memory for keys and values; default 1"},
     {0, "prefill-chunk", INTEGER, &settings.prefill_chunk, 1, 65536, "N",
      "prompt tokens computed together; default 512"},
     {0, "vision-batch", INTEGER, &settings.vision_batch, 1, 64, "N",
@@ -107,16 +110,20 @@ struct run {
     struct snug_inputs inputs;
     struct snug_output output;
     struct snug_progress_bar bar;
-    const char *current; /* document being read */
+    const char *current; /* document that was begun last */
+    size_t next;         /* of the inputs */
     size_t counts[3];    /* by row status */
     struct snug_timing sums;
+    double decode_ms; /* of the answers' steps, all documents together */
     int64_t output_tokens, prompt_tokens;
 };
 
 static bool on_progress(void *context, enum snug_stage stage, int64_t tokens)
 {
     struct run *run = context;
-    snug_progress_update(&run->bar, run->current, snug_stage_text(stage), tokens);
+    bool together = settings.parallel > 1 && stage == SNUG_STAGE_DECODE;
+    snug_progress_update(&run->bar, together || !run->current ? "" : run->current,
+                         snug_stage_text(stage), tokens);
     return !snug_cli_interrupted;
 }
 
@@ -186,6 +193,7 @@ static enum snug_status open_reader(struct run *run, struct snug_reader_options 
     o->max_pixels = settings.max_pixels;
     o->vision_batch = settings.vision_batch;
     o->prefill_chunk = settings.prefill_chunk;
+    o->parallel = settings.parallel;
     o->sampling = (struct snug_sampling){(float)settings.temperature, (float)settings.top_p,
                                          (uint64_t)settings.seed};
     o->hints = settings.hints;
@@ -237,35 +245,45 @@ static void print_summary(struct run *run, double elapsed_ms)
         "%.1f s; a document %.0f ms: picture %.0f, vision %.0f, prompt %.0f, answer %.0f ms",
         elapsed_ms / 1000, run->sums.total / n, run->sums.decode_image / n, run->sums.vision / n,
         run->sums.prefill / n, run->sums.decode / n);
-    if (run->sums.prefill > 0 && run->sums.decode > 0)
-        snug_progress_note(&run->bar, "prompt %.0f tokens/s, answer %.0f tokens/s",
+    if (run->sums.prefill > 0 && run->decode_ms > 0)
+        snug_progress_note(&run->bar, "prompt %.0f tokens/s, answer%s %.0f tokens/s%s",
                            (double)run->prompt_tokens / run->sums.prefill * 1000,
-                           (double)run->output_tokens / run->sums.decode * 1000);
+                           settings.parallel > 1 ? "s" : "",
+                           (double)run->output_tokens / run->decode_ms * 1000,
+                           settings.parallel > 1 ? " together" : "");
+}
+
+static bool next_document(void *context, const char **path, const char **document)
+{
+    struct run *run = context;
+    if (run->next == run->inputs.count)
+        return false;
+    const struct snug_input *input = &run->inputs.items[run->next++];
+    *path = input->path;
+    *document = run->current = input->shown;
+    return true;
+}
+
+static enum snug_status take_row(void *context, const struct snug_row *row,
+                                 struct snug_error *error)
+{
+    struct run *run = context;
+    count_row(run, row);
+    snug_progress_clear(&run->bar);
+    SNUG_TRY(snug_output_row(&run->output, row, error));
+    run->bar.done++;
+    return SNUG_STATUS_OK;
 }
 
 /* Reads every document; the exit code. */
 static int read_documents(struct run *run)
 {
     struct snug_error error;
+    struct snug_reader_documents documents = {
+        .next = next_document, .row = take_row, .context = run};
     double start = snug_clock_ms();
-    enum snug_status status = SNUG_STATUS_OK;
-    for (size_t i = 0; i < run->inputs.count && !status; i++) {
-        struct snug_row row;
-        run->current = run->inputs.items[i].shown;
-        if (snug_cli_interrupted) {
-            status = SNUG_STATUS_INTERRUPTED;
-            break;
-        }
-        status =
-            snug_reader_read(run->reader, run->inputs.items[i].path, run->current, &row, &error);
-        if (status)
-            break;
-        count_row(run, &row);
-        snug_progress_clear(&run->bar);
-        status = snug_output_row(&run->output, &row, &error);
-        snug_row_free(&row);
-        run->bar.done++;
-    }
+    enum snug_status status = snug_reader_read_all(run->reader, &documents, &error);
+    run->decode_ms = documents.decode_ms;
     snug_progress_clear(&run->bar);
     enum snug_status written = status && status != SNUG_STATUS_INTERRUPTED
                                    ? status

@@ -1,27 +1,12 @@
 /* One document through the model: picture, tiles, prompt, tokens, text.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
-#include "extract/reader.h"
+#include "extract/reader_internal.h"
 
 #include "base/clock.h"
 #include "extract/confidence.h"
 #include "extract/prompt.h"
 
 #include <sha2.h>
-
-struct snug_reader {
-    const struct snug_allocator *allocator;
-    const struct snug_schema *schema;
-    struct snug_reader_options options;
-    struct snug_model *model;
-    struct snug_tokenizer *tokenizer;
-    struct snug_chat_format chat;
-    struct snug_image_tokens image_tokens;
-    struct snug_tile_options tiles;
-    int32_t stop_ids[SNUG_MAX_STOP_IDS + 1];
-    int stop_id_count;
-    struct snug_text prompt; /* the user's text, the same for every document */
-    struct snug_session session;
-};
 
 struct snug_reader_options snug_reader_options_default(void)
 {
@@ -99,6 +84,8 @@ static void init_session(struct snug_reader *reader)
     session.pool = o->pool;
     session.kv_dtype = o->kv_dtype;
     session.image_token_id = reader->image_tokens.context;
+    if (o->parallel)
+        session.slots = o->parallel;
     if (o->vision_batch)
         session.vision_batch = o->vision_batch;
     if (o->prefill_chunk)
@@ -175,54 +162,56 @@ void snug_reader_close(struct snug_reader *reader)
 
 /* ---- asking ---- */
 
-static bool goes_on(const struct snug_reader *reader, enum snug_stage stage, int64_t tokens)
+bool snug_reader_goes_on(const struct snug_reader *reader, enum snug_stage stage, int64_t tokens)
 {
     return !reader->options.progress ||
            reader->options.progress(reader->options.progress_context, stage, tokens);
 }
 
-static enum snug_status interrupted(struct snug_error *error)
+enum snug_status snug_reader_interrupted(struct snug_error *error)
 {
     return snug_error_set(error, SNUG_STATUS_INTERRUPTED, "interrupted");
 }
 
 /* The picture as normalised tiles; the picture itself is released before the model runs. */
-static enum snug_status make_tiles(struct snug_reader *reader, const unsigned char *data,
-                                   size_t size, const char *name, int64_t *tiles, float **pixels,
-                                   struct snug_reading *out, struct snug_error *error)
+static enum snug_status make_tiles(struct snug_asking *asking, const unsigned char *data,
+                                   size_t size, const char *name, struct snug_error *error)
 {
+    struct snug_reader *reader = asking->reader;
     struct snug_image image = {0};
     struct snug_tile_grid grid = {0};
     double start = snug_clock_ms();
-    if (!goes_on(reader, SNUG_STAGE_DECODE_IMAGE, 0))
-        return interrupted(error);
+    if (!snug_reader_goes_on(reader, SNUG_STAGE_DECODE_IMAGE, 0))
+        return snug_reader_interrupted(error);
     enum snug_status status = snug_image_decode(data, size, reader->options.max_pixels, name,
                                                 reader->allocator, &image, error);
     if (!status)
-        status =
-            snug_tiles_make(&image, &reader->tiles, reader->allocator, &grid, pixels, NULL, error);
+        status = snug_tiles_make(&image, &reader->tiles, reader->allocator, &grid, &asking->pixels,
+                                 NULL, error);
     snug_image_free(&image);
-    *tiles = grid.tiles;
-    out->image_tokens = grid.tiles * reader->image_tokens.per_tile;
-    out->timing.decode_image = snug_clock_ms() - start;
+    asking->tiles = grid.tiles;
+    asking->out->image_tokens = grid.tiles * reader->image_tokens.per_tile;
+    asking->out->timing.decode_image = snug_clock_ms() - start;
     return status;
 }
 
-static enum snug_status see_tiles(struct snug_reader *reader, const float *pixels, int64_t tiles,
-                                  struct snug_reading *out, struct snug_error *error)
+static enum snug_status see_tiles(struct snug_asking *asking, struct snug_error *error)
 {
+    struct snug_reader *reader = asking->reader;
     double start = snug_clock_ms();
     int64_t side = reader->tiles.tile_side, batch = reader->session.options.vision_batch;
-    for (int64_t done = 0; done < tiles; done += batch) {
-        if (!goes_on(reader, SNUG_STAGE_VISION, 0))
-            return interrupted(error);
-        int64_t now = tiles - done < batch ? tiles - done : batch;
+    for (int64_t done = 0; done < asking->tiles; done += batch) {
+        if (!snug_reader_goes_on(reader, SNUG_STAGE_VISION, 0))
+            return snug_reader_interrupted(error);
+        int64_t now = asking->tiles - done < batch ? asking->tiles - done : batch;
         enum snug_status status =
-            snug_session_see(&reader->session, pixels + done * 3 * side * side, now, error);
+            snug_session_see(&reader->session, asking->pixels + done * 3 * side * side, now, error);
         if (status)
             return status;
     }
-    out->timing.vision = snug_clock_ms() - start;
+    snug_free(reader->allocator, asking->pixels);
+    asking->pixels = NULL;
+    asking->out->timing.vision = snug_clock_ms() - start;
     return SNUG_STATUS_OK;
 }
 
@@ -250,42 +239,32 @@ static int64_t token_limit(const struct snug_reader *reader)
     return 800 + 40 * (int64_t)reader->schema->field_count;
 }
 
-static bool on_token(void *context, int64_t tokens)
+/* Room for the answer, in the arena. */
+static enum snug_status make_room(struct snug_asking *asking, struct snug_error *error)
 {
-    return goes_on(context, SNUG_STAGE_DECODE, tokens);
+    size_t room = (size_t)token_limit(asking->reader);
+    asking->generation = (struct snug_generation){
+        .ids = snug_arena_calloc(asking->arena, room, sizeof(int32_t)),
+        .log_probabilities = snug_arena_calloc(asking->arena, room, sizeof(double))};
+    if (!asking->generation.ids || !asking->generation.log_probabilities)
+        return snug_error_memory(error, room * (sizeof(int32_t) + sizeof(double)), "the answer");
+    return SNUG_STATUS_OK;
 }
 
-static enum snug_status generate(struct snug_reader *reader, uint64_t document,
-                                 const struct snug_ids *prompt, struct snug_arena *arena,
-                                 struct snug_reading *out, struct snug_error *error)
+static enum snug_status start_answer(struct snug_asking *asking, struct snug_error *error)
 {
+    struct snug_reader *reader = asking->reader;
     struct snug_generation_options options = {.max_new_tokens = token_limit(reader),
                                               .sampling = reader->options.sampling,
-                                              .document = document,
+                                              .document = asking->document,
                                               .stop_ids = reader->stop_ids,
                                               .stop_id_count = reader->stop_id_count,
-                                              .detect_loops = true,
-                                              .progress = on_token,
-                                              .progress_context = reader};
-    size_t room = (size_t)options.max_new_tokens;
-    struct snug_generation generation = {.ids = snug_arena_calloc(arena, room, sizeof(int32_t)),
-                                         .log_probabilities =
-                                             snug_arena_calloc(arena, room, sizeof(double))};
-    if (!generation.ids || !generation.log_probabilities)
-        return snug_error_memory(error, room * (sizeof(int32_t) + sizeof(double)), "the answer");
-    if (!goes_on(reader, SNUG_STAGE_PREFILL, 0))
-        return interrupted(error);
-    enum snug_status status = snug_generate(&reader->session, prompt->data, (int64_t)prompt->count,
-                                            &options, &generation, error);
-    if (status)
-        return status;
-    out->ids = generation.ids;
-    out->log_probabilities = generation.log_probabilities;
-    out->count = generation.count;
-    out->finish = generation.finish;
-    out->timing.prefill = generation.prefill_ms;
-    out->timing.decode = generation.decode_ms;
-    return SNUG_STATUS_OK;
+                                              .detect_loops = true};
+    if (!snug_reader_goes_on(reader, SNUG_STAGE_PREFILL, 0))
+        return snug_reader_interrupted(error);
+    return snug_answering_start(&asking->answer, &reader->session, asking->prompt.data,
+                                (int64_t)asking->prompt.count, &options, &asking->generation,
+                                error);
 }
 
 /* The answer's text without special tokens, and where each token's text ends in it. */
@@ -327,35 +306,99 @@ static enum snug_status copy_prompt(const struct snug_ids *prompt, struct snug_a
     return SNUG_STATUS_OK;
 }
 
+enum snug_status snug_asking_open(struct snug_asking *asking, struct snug_reader *reader,
+                                  const unsigned char *data, size_t size, const char *name,
+                                  struct snug_arena *arena, struct snug_reading *out,
+                                  struct snug_error *error)
+{
+    *asking = (struct snug_asking){.reader = reader,
+                                   .arena = arena,
+                                   .out = out,
+                                   .slot = -1,
+                                   .document = document_number(data, size),
+                                   .start_ms = snug_clock_ms()};
+    *out = (struct snug_reading){0};
+    snug_ids_init(&asking->prompt, reader->allocator);
+    enum snug_status status = make_tiles(asking, data, size, name, error);
+    if (!status)
+        status = snug_chat_prompt_ids(&reader->chat, reader->tokenizer, &reader->image_tokens,
+                                      &asking->tiles, 1, reader->options.system,
+                                      snug_text_c(&reader->prompt), &asking->prompt, error);
+    if (!status)
+        status = copy_prompt(&asking->prompt, arena, out, error);
+    if (!status)
+        status = make_room(asking, error);
+    return status;
+}
+
+/* Positions that prompt and answer may take. */
+static int64_t positions_of(const struct snug_asking *asking)
+{
+    return (int64_t)asking->prompt.count + token_limit(asking->reader);
+}
+
+bool snug_asking_fits(const struct snug_asking *asking)
+{
+    return snug_session_fits(&asking->reader->session, positions_of(asking), asking->tiles);
+}
+
+enum snug_status snug_asking_start(struct snug_asking *asking, int slot, struct snug_error *error)
+{
+    SNUG_TRY(snug_session_begin_slot(&asking->reader->session, slot, positions_of(asking),
+                                     asking->tiles, error));
+    asking->slot = slot;
+    SNUG_TRY(see_tiles(asking, error));
+    return start_answer(asking, error);
+}
+
+enum snug_status snug_asking_finish(struct snug_asking *asking, struct snug_error *error)
+{
+    struct snug_reading *out = asking->out;
+    const struct snug_generation *generation = &asking->generation;
+    if (asking->answer.status)
+        return snug_error_set(error, asking->answer.status, "%s", asking->answer.error.message);
+    out->ids = generation->ids;
+    out->log_probabilities = generation->log_probabilities;
+    out->count = generation->count;
+    out->finish = generation->finish;
+    out->timing.prefill = generation->prefill_ms;
+    out->timing.decode = generation->decode_ms;
+    enum snug_status status = detokenise(asking->reader, asking->arena, out, error);
+    out->timing.total = snug_clock_ms() - asking->start_ms;
+    return status;
+}
+
+void snug_asking_free(struct snug_asking *asking)
+{
+    if (!asking->reader)
+        return;
+    if (asking->slot >= 0)
+        snug_session_end(&asking->reader->session, asking->slot);
+    snug_answering_free(&asking->answer);
+    snug_free(asking->reader->allocator, asking->pixels);
+    snug_ids_free(&asking->prompt);
+    *asking = (struct snug_asking){0};
+}
+
 enum snug_status snug_reader_ask(struct snug_reader *reader, const unsigned char *data, size_t size,
                                  const char *name, struct snug_arena *arena,
                                  struct snug_reading *out, struct snug_error *error)
 {
-    double start = snug_clock_ms();
-    float *pixels = NULL;
-    int64_t tiles = 0;
-    struct snug_ids prompt;
-    *out = (struct snug_reading){0};
-    snug_ids_init(&prompt, reader->allocator);
-    enum snug_status status = make_tiles(reader, data, size, name, &tiles, &pixels, out, error);
+    struct snug_asking asking;
+    struct snug_answering *const answers[1] = {&asking.answer};
+    enum snug_status status =
+        snug_asking_open(&asking, reader, data, size, name, arena, out, error);
     if (!status)
-        status = snug_chat_prompt_ids(&reader->chat, reader->tokenizer, &reader->image_tokens,
-                                      &tiles, 1, reader->options.system,
-                                      snug_text_c(&reader->prompt), &prompt, error);
+        status = snug_asking_start(&asking, 0, error);
+    while (!status && !asking.answer.over) {
+        if (!snug_reader_goes_on(reader, SNUG_STAGE_DECODE, asking.generation.count))
+            status = snug_reader_interrupted(error);
+        else
+            status = snug_answering_advance(&reader->session, answers, 1, error);
+    }
     if (!status)
-        status = copy_prompt(&prompt, arena, out, error);
-    if (!status)
-        status = snug_session_begin(&reader->session, (int64_t)prompt.count + token_limit(reader),
-                                    tiles, error);
-    if (!status)
-        status = see_tiles(reader, pixels, tiles, out, error);
-    snug_free(reader->allocator, pixels);
-    if (!status)
-        status = generate(reader, document_number(data, size), &prompt, arena, out, error);
-    if (!status)
-        status = detokenise(reader, arena, out, error);
-    out->timing.total = snug_clock_ms() - start;
-    snug_ids_free(&prompt);
+        status = snug_asking_finish(&asking, error);
+    snug_asking_free(&asking);
     return status;
 }
 
@@ -383,29 +426,50 @@ static enum snug_status set_fields(const struct snug_reader *reader,
     return status;
 }
 
-static enum snug_status fill_row(struct snug_reader *reader, const char *path, struct snug_row *row,
-                                 struct snug_error *error)
+void snug_reader_init_row(const struct snug_reader *reader, const char *document,
+                          struct snug_row *row)
+{
+    snug_row_init(row, reader->allocator);
+    row->document = document;
+    row->model = reader->model->name;
+    row->rung = "cpu";
+}
+
+enum snug_status snug_reader_fill_row(const struct snug_reader *reader,
+                                      const struct snug_reading *reading, double start_ms,
+                                      struct snug_row *row, struct snug_error *error)
+{
+    row->raw = snug_arena_strndup(&row->arena, reading->raw, reading->raw_bytes);
+    if (!row->raw)
+        return snug_error_memory(error, reading->raw_bytes, "the answer");
+    row->raw_bytes = reading->raw_bytes;
+    row->finish = snug_finish_text(reading->finish);
+    row->status =
+        reading->finish == SNUG_FINISH_STOP ? SNUG_ROW_STATUS_OK : SNUG_ROW_STATUS_PARTIAL;
+    row->tokens =
+        (struct snug_row_tokens){reading->image_tokens, reading->prompt_count, reading->count};
+    row->timing = reading->timing;
+    enum snug_status status = set_fields(reader, reading, row, error);
+    row->timing.total = snug_clock_ms() - start_ms;
+    return status;
+}
+
+static enum snug_status read_file(struct snug_reader *reader, const char *path,
+                                  struct snug_row *row, struct snug_error *error)
 {
     struct snug_blob blob = {0};
     struct snug_reading reading = {0};
+    struct snug_arena arena;
     double start = snug_clock_ms();
+    snug_arena_init(&arena, reader->allocator);
     enum snug_status status =
         snug_file_read(path, SNUG_MAX_DOCUMENT_BYTES, reader->allocator, &blob, error);
     if (!status)
-        status = snug_reader_ask(reader, blob.data, blob.size, path, &row->arena, &reading, error);
+        status = snug_reader_ask(reader, blob.data, blob.size, path, &arena, &reading, error);
     snug_blob_free(&blob);
-    if (!status) {
-        row->raw = reading.raw;
-        row->raw_bytes = reading.raw_bytes;
-        row->finish = snug_finish_text(reading.finish);
-        row->status =
-            reading.finish == SNUG_FINISH_STOP ? SNUG_ROW_STATUS_OK : SNUG_ROW_STATUS_PARTIAL;
-        row->tokens =
-            (struct snug_row_tokens){reading.image_tokens, reading.prompt_count, reading.count};
-        row->timing = reading.timing;
-        status = set_fields(reader, &reading, row, error);
-        row->timing.total = snug_clock_ms() - start;
-    }
+    if (!status)
+        status = snug_reader_fill_row(reader, &reading, start, row, error);
+    snug_arena_free(&arena);
     return status;
 }
 
@@ -413,12 +477,9 @@ enum snug_status snug_reader_read(struct snug_reader *reader, const char *path,
                                   const char *document, struct snug_row *row,
                                   struct snug_error *error)
 {
-    snug_row_init(row, reader->allocator);
-    row->document = document;
-    row->model = reader->model->name;
-    row->rung = "cpu";
     struct snug_error local;
-    enum snug_status status = fill_row(reader, path, row, &local);
+    snug_reader_init_row(reader, document, row);
+    enum snug_status status = read_file(reader, path, row, &local);
     if (status == SNUG_STATUS_INTERRUPTED) {
         snug_row_free(row);
         return snug_error_set(error, status, "%s", local.message);

@@ -1,6 +1,6 @@
-/* The reader: a model, a schema, and one document after the other. Bytes of a picture in, a row of
- * fields out. This is where the floors below come together. Copyright snug contributors.
- * SPDX-License-Identifier: Apache-2.0 */
+/* The reader: a model, a schema, and documents, one after the other or several at once. Bytes of a
+ * picture in, a row of fields out. This is where the floors below come together. Copyright snug
+ * contributors. SPDX-License-Identifier: Apache-2.0 */
 #ifndef SNUG_EXTRACT_READER_H
 #define SNUG_EXTRACT_READER_H
 
@@ -28,6 +28,7 @@ struct snug_reader_options {
     int64_t max_new_tokens;           /* 0: as generation_config.json says, else 800 + 40 a field */
     int64_t max_pixels;               /* 0: SNUG_MAX_PIXELS */
     int64_t vision_batch, prefill_chunk; /* 0: the session's defaults */
+    int64_t parallel; /* documents that decode together, to SNUG_MAX_PARALLEL; 0: one */
     struct snug_sampling sampling;
     bool hints;
     enum snug_chat_kind chat; /* UNKNOWN: as the folder's template says */
@@ -79,5 +80,29 @@ SNUG_CHECK_RESULT enum snug_status snug_reader_ask(struct snug_reader *reader,
 SNUG_CHECK_RESULT enum snug_status snug_reader_read(struct snug_reader *reader, const char *path,
                                                     const char *document, struct snug_row *row,
                                                     struct snug_error *error);
+
+/* ---- many documents ---- */
+
+struct snug_reader_documents {
+    /* The next document: the file, and the path to show, which must live until its row has been
+     * handed over. False: there is none. */
+    bool (*next)(void *context, const char **path, const char **document);
+    /* Takes a row, valid during the call. Rows come in the order of `next`. A status that is not OK
+     * ends it all. */
+    enum snug_status (*row)(void *context, const struct snug_row *row, struct snug_error *error);
+    void *context;
+    double decode_ms; /* out: wall time of all steps together */
+};
+
+/* Every document to a row, as snug_reader_read makes it; up to options.parallel of them are written
+ * together. A document joins as soon as a slot is free. One that needs a larger region than there
+ * is waits until those before it have ended. Rows differ from those of one document at a time in
+ * their timing only: `decode` is wall time from the first token to the last, others' pictures and
+ * prompts included, and `total` waiting too. Errors: INTERRUPTED, after the rows of all finished
+ * documents have been handed over; what `row` returned; MEMORY for the list of what is under way.
+ */
+SNUG_CHECK_RESULT enum snug_status snug_reader_read_all(struct snug_reader *reader,
+                                                        struct snug_reader_documents *documents,
+                                                        struct snug_error *error);
 
 #endif

@@ -32,61 +32,129 @@ static bool is_stop(const struct snug_generation_options *options, int32_t id)
     return false;
 }
 
-/* Takes tokens from logits until something ends it. */
-static enum snug_status decode(struct snug_session *session, const struct snug_sampler *sampler,
-                               const float *logits, const struct snug_generation_options *options,
-                               struct snug_generation *out, struct snug_error *error)
+static void finish(struct snug_answering *answer, enum snug_finish why)
 {
-    struct snug_loop_detector detector = {0};
+    answer->out->finish = why;
+    answer->over = true;
+}
+
+/* Takes the next token from logits. Errors: NON_FINITE (nobody is blamed yet), INTERRUPTED. */
+static enum snug_status take(struct snug_answering *answer, const struct snug_session *session,
+                             const float *logits, struct snug_error *error)
+{
+    const struct snug_generation_options *options = &answer->options;
+    struct snug_generation *out = answer->out;
+    struct snug_token token;
+    SNUG_TRY(snug_sampler_next(&answer->sampler, session->options.ops, session->options.pool,
+                               logits, (uint64_t)out->count, &token, error));
+    out->ids[out->count] = token.id;
+    out->log_probabilities[out->count++] = token.log_probability;
+    if (is_stop(options, token.id))
+        finish(answer, SNUG_FINISH_STOP);
+    else if (options->detect_loops && snug_loop_detector_push(&answer->detector, token.id))
+        finish(answer, SNUG_FINISH_LOOP);
+    else if (options->progress && !options->progress(options->progress_context, out->count))
+        return snug_error_set(error, SNUG_STATUS_INTERRUPTED, "interrupted");
+    else if (out->count == options->max_new_tokens)
+        finish(answer, SNUG_FINISH_LENGTH);
+    return SNUG_STATUS_OK;
+}
+
+static void stop_clock(struct snug_answering *answer)
+{
+    answer->out->decode_ms = snug_clock_ms() - answer->decode_start_ms;
+}
+
+enum snug_status snug_answering_start(struct snug_answering *answer, struct snug_session *session,
+                                      const int32_t *prompt, int64_t count,
+                                      const struct snug_generation_options *options,
+                                      struct snug_generation *out, struct snug_error *error)
+{
+    const float *logits;
+    double start = snug_clock_ms();
+    *answer = (struct snug_answering){.options = *options, .out = out, .slot = session->current};
+    out->count = 0;
     out->finish = SNUG_FINISH_LENGTH;
-    for (out->count = 0; out->count < options->max_new_tokens;) {
-        struct snug_token token;
-        enum snug_status status =
-            snug_sampler_next(sampler, session->options.ops, session->options.pool, logits,
-                              (uint64_t)out->count, &token, error);
+    enum snug_status status =
+        snug_sampler_init(&answer->sampler, &options->sampling,
+                          session->model->config.text.vocabulary, session->allocator, error);
+    answer->sampler.document = options->document;
+    if (!status)
+        status = snug_session_prompt(session, prompt, count, &logits, error);
+    answer->decode_start_ms = snug_clock_ms();
+    out->prefill_ms = answer->decode_start_ms - start;
+    if (!status && options->max_new_tokens < 1)
+        answer->over = true;
+    else if (!status) {
+        status = take(answer, session, logits, error);
         if (status == SNUG_STATUS_NON_FINITE)
-            return snug_session_blame(session, error);
-        if (status)
-            return status;
-        out->ids[out->count] = token.id;
-        out->log_probabilities[out->count++] = token.log_probability;
-        if (is_stop(options, token.id)) {
-            out->finish = SNUG_FINISH_STOP;
-            return SNUG_STATUS_OK;
-        }
-        if (options->detect_loops && snug_loop_detector_push(&detector, token.id)) {
-            out->finish = SNUG_FINISH_LOOP;
-            return SNUG_STATUS_OK;
-        }
-        if (options->progress && !options->progress(options->progress_context, out->count))
-            return snug_error_set(error, SNUG_STATUS_INTERRUPTED, "interrupted");
-        if (out->count == options->max_new_tokens)
-            break;
-        status = snug_session_step(session, token.id, &logits, error);
-        if (status)
+            status = snug_session_blame(session, answer->slot, error);
+    }
+    if (status) {
+        answer->status = status;
+        answer->over = true;
+    }
+    stop_clock(answer);
+    return status;
+}
+
+/* An answer goes wrong, the others go on. */
+static void blame(struct snug_answering *answer, struct snug_session *session)
+{
+    answer->status = snug_session_blame(session, answer->slot, &answer->error);
+    answer->over = true;
+}
+
+enum snug_status snug_answering_advance(struct snug_session *session,
+                                        struct snug_answering *const *answers, int64_t count,
+                                        struct snug_error *error)
+{
+    struct snug_session_token tokens[SNUG_MAX_PARALLEL];
+    bool wrong[SNUG_MAX_PARALLEL] = {false};
+    const float *logits;
+    int64_t vocabulary = session->model->config.text.vocabulary;
+    SNUG_ASSERT(count >= 1 && count <= SNUG_MAX_PARALLEL);
+    for (int64_t i = 0; i < count; i++) {
+        const struct snug_generation *out = answers[i]->out;
+        SNUG_ASSERT(!answers[i]->over);
+        tokens[i] =
+            (struct snug_session_token){.slot = answers[i]->slot, .id = out->ids[out->count - 1]};
+    }
+    SNUG_TRY(snug_session_step_together(session, tokens, count, &logits, error));
+    for (int64_t i = 0; i < count; i++) {
+        enum snug_status status = SNUG_STATUS_NON_FINITE;
+        if (!tokens[i].non_finite)
+            status = take(answers[i], session, logits + i * vocabulary, error);
+        wrong[i] = status == SNUG_STATUS_NON_FINITE;
+        if (status && !wrong[i])
             return status;
     }
+    /* Only now: finding who is to blame overwrites the logits. */
+    for (int64_t i = 0; i < count; i++) {
+        if (wrong[i])
+            blame(answers[i], session);
+        stop_clock(answers[i]);
+    }
     return SNUG_STATUS_OK;
+}
+
+void snug_answering_free(struct snug_answering *answer)
+{
+    snug_sampler_free(&answer->sampler);
+    *answer = (struct snug_answering){0};
 }
 
 enum snug_status snug_generate(struct snug_session *session, const int32_t *prompt, int64_t count,
                                const struct snug_generation_options *options,
                                struct snug_generation *out, struct snug_error *error)
 {
-    struct snug_sampler sampler;
-    const float *logits;
-    double start = snug_clock_ms();
+    struct snug_answering answer, *const answers[1] = {&answer};
     enum snug_status status =
-        snug_sampler_init(&sampler, &options->sampling, session->model->config.text.vocabulary,
-                          session->allocator, error);
-    sampler.document = options->document;
-    if (!status)
-        status = snug_session_prompt(session, prompt, count, &logits, error);
-    out->prefill_ms = snug_clock_ms() - start;
-    start = snug_clock_ms();
-    if (!status)
-        status = decode(session, &sampler, logits, options, out, error);
-    out->decode_ms = snug_clock_ms() - start;
-    snug_sampler_free(&sampler);
+        snug_answering_start(&answer, session, prompt, count, options, out, error);
+    while (!status && !answer.over)
+        status = snug_answering_advance(session, answers, 1, error);
+    if (!status && answer.status)
+        status = snug_error_set(error, answer.status, "%s", answer.error.message);
+    snug_answering_free(&answer);
     return status;
 }

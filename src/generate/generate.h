@@ -46,8 +46,42 @@ struct snug_generation {
     double prefill_ms, decode_ms;
 };
 
-/* session: begun with room for count + max_new_tokens, its tiles seen. Errors: NON_FINITE naming
- * the op, INTERRUPTED, SHAPE, MEMORY (before the first token only). */
+/* ---- one answer, or several at once ----
+ * An answer is a small state machine: start reads the prompt and takes the first token; advance
+ * takes one more token of every answer that goes on; it is over when `over` is set. What it writes
+ * does not depend on its company. */
+struct snug_answering {
+    struct snug_generation_options options;
+    struct snug_generation *out; /* the caller's; filled as tokens come */
+    struct snug_sampler sampler;
+    struct snug_loop_detector detector;
+    int slot;
+    bool over;
+    enum snug_status status; /* once it is over: OK, or NON_FINITE with what is to blame */
+    struct snug_error error;
+    double decode_start_ms;
+};
+
+/* session: a document begun with room for count + max_new_tokens, its tiles seen; the answer goes
+ * on in its slot. Its options and `out` must live until it is freed. Errors: NON_FINITE naming the
+ * op, INTERRUPTED, SHAPE, MEMORY; the answer is over then. Freed with snug_answering_free in any
+ * case.
+ */
+SNUG_CHECK_RESULT enum snug_status
+snug_answering_start(struct snug_answering *answer, struct snug_session *session,
+                     const int32_t *prompt, int64_t count,
+                     const struct snug_generation_options *options, struct snug_generation *out,
+                     struct snug_error *error);
+
+/* One step of the answers (at most SNUG_MAX_PARALLEL, none of them over). One that goes wrong is
+ * over with its own status, and its out->decode_ms is wall time since its prompt was read: what it
+ * waited for others included. Errors, which concern all: INTERRUPTED, SHAPE. Allocates nothing. */
+SNUG_CHECK_RESULT enum snug_status snug_answering_advance(struct snug_session *session,
+                                                          struct snug_answering *const *answers,
+                                                          int64_t count, struct snug_error *error);
+void snug_answering_free(struct snug_answering *answer); /* zeroed allowed */
+
+/* One answer from start to end. Same session, same errors. */
 SNUG_CHECK_RESULT enum snug_status snug_generate(struct snug_session *session,
                                                  const int32_t *prompt, int64_t count,
                                                  const struct snug_generation_options *options,

@@ -1,4 +1,4 @@
-/* Runs the phases of a program for one sequence.
+/* Runs the phases of a program, for one document or several.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "generate/session.h"
 
@@ -9,14 +9,18 @@
 
 struct snug_session_options snug_session_options_default(void)
 {
-    return (struct snug_session_options){
-        .kv_dtype = SNUG_DTYPE_F16, .vision_batch = 1, .prefill_chunk = 512, .image_token_id = -1};
+    return (struct snug_session_options){.kv_dtype = SNUG_DTYPE_F16,
+                                         .vision_batch = 1,
+                                         .prefill_chunk = 512,
+                                         .image_token_id = -1,
+                                         .slots = 1};
 }
 
 void snug_session_init(struct snug_session *session, const struct snug_model *model,
                        const struct snug_session_options *options,
                        const struct snug_allocator *allocator)
 {
+    SNUG_ASSERT(options->slots >= 1 && options->slots <= SNUG_MAX_PARALLEL);
     *session = (struct snug_session){.model = model, .allocator = allocator, .options = *options};
     if (!session->options.ops)
         session->options.ops = snug_ops_find(NULL);
@@ -38,6 +42,18 @@ void snug_session_free(struct snug_session *session)
     *session = (struct snug_session){0};
 }
 
+/* The region was refused: with several slots, the remedy is fewer of them. */
+static enum snug_status refused(const struct snug_session *session, enum snug_status status,
+                                struct snug_error *error)
+{
+    char text[SNUG_ERROR_MESSAGE_BYTES];
+    if (session->options.slots == 1 || !error)
+        return status;
+    snprintf(text, sizeof text, "%s", error->message);
+    return snug_error_set(error, status, "%s, for %lld documents at once; try a lower --parallel",
+                          text, (long long)session->options.slots);
+}
+
 /* Builds the program for this capacity, lays it out, takes the region. */
 static enum snug_status make_layout(struct snug_session *session, int64_t capacity, int64_t tiles,
                                     struct snug_error *error)
@@ -47,7 +63,8 @@ static enum snug_status make_layout(struct snug_session *session, int64_t capaci
                                            .prefill_chunk = session->options.prefill_chunk,
                                            .capacity = capacity,
                                            .kv_dtype = session->options.kv_dtype,
-                                           .all_logits = session->options.all_logits};
+                                           .all_logits = session->options.all_logits,
+                                           .slots = session->options.slots};
     const struct snug_device *device = session->model->device;
     enum snug_status status = snug_model_program(session->model, &options, session->allocator,
                                                  &session->program, &session->handles, error);
@@ -56,16 +73,23 @@ static enum snug_status make_layout(struct snug_session *session, int64_t capaci
                                   &session->lower_bound_bytes, error);
     uint64_t available = snug_memory_available();
     if (!status && session->peak_bytes > available) {
-        char want[24], have[24];
+        char want[24], have[24], several[48] = "";
+        if (session->options.slots > 1)
+            snprintf(several, sizeof several, " in each of %lld slots",
+                     (long long)session->options.slots);
         status = snug_error_set(
             error, SNUG_STATUS_DOES_NOT_FIT,
-            "this document needs %s beside the weights (%lld tokens, %lld tiles), but only %s "
-            "is free; try fewer --max-tiles or --max-new-tokens",
-            snug_format_bytes(session->peak_bytes, want), (long long)capacity, (long long)tiles,
-            snug_format_bytes(available, have));
+            "this document needs %s beside the weights (%lld tokens%s, %lld tiles), but only %s "
+            "is free; try %sfewer --max-tiles or --max-new-tokens",
+            snug_format_bytes(session->peak_bytes, want), (long long)capacity, several,
+            (long long)tiles, snug_format_bytes(available, have),
+            session->options.slots > 1 ? "a lower --parallel, " : "");
     }
-    if (!status)
+    if (!status) {
         status = device->take(device, session->peak_bytes, &session->region, error);
+        if (status)
+            status = refused(session, status, error);
+    }
     if (status) {
         drop_layout(session);
         return status;
@@ -81,17 +105,10 @@ static enum snug_status make_layout(struct snug_session *session, int64_t capaci
     return SNUG_STATUS_OK;
 }
 
-enum snug_status snug_session_begin(struct snug_session *session, int64_t tokens, int64_t tiles,
-                                    struct snug_error *error)
+/* A larger region for all slots; none is in use. */
+static enum snug_status grow(struct snug_session *session, int64_t tokens, int64_t tiles,
+                             struct snug_error *error)
 {
-    SNUG_ASSERT(tokens > 0 && tiles >= 0);
-    if (tokens > SNUG_MAX_CONTEXT)
-        return snug_error_set(error, SNUG_STATUS_LIMIT,
-                              "%lld tokens of prompt and answer; at most %d fit", (long long)tokens,
-                              SNUG_MAX_CONTEXT);
-    session->positions = session->tiles_done = 0;
-    if (tokens <= session->capacity && tiles <= session->tiles)
-        return SNUG_STATUS_OK;
     int64_t capacity = (tokens + CAPACITY_STEP - 1) / CAPACITY_STEP * CAPACITY_STEP;
     if (capacity < session->capacity)
         capacity = session->capacity;
@@ -99,6 +116,52 @@ enum snug_status snug_session_begin(struct snug_session *session, int64_t tokens
         tiles = session->tiles;
     drop_layout(session);
     return make_layout(session, capacity, tiles, error);
+}
+
+bool snug_session_fits(const struct snug_session *session, int64_t tokens, int64_t tiles)
+{
+    return tokens <= session->capacity && tiles <= session->tiles;
+}
+
+int snug_session_free_slot(const struct snug_session *session)
+{
+    for (int i = 0; i < session->options.slots; i++)
+        if (!session->slots[i].in_use)
+            return i;
+    return -1;
+}
+
+void snug_session_end(struct snug_session *session, int slot)
+{
+    session->slots[slot] = (struct snug_session_slot){0};
+}
+
+enum snug_status snug_session_begin(struct snug_session *session, int64_t tokens, int64_t tiles,
+                                    struct snug_error *error)
+{
+    return snug_session_begin_slot(session, 0, tokens, tiles, error);
+}
+
+enum snug_status snug_session_begin_slot(struct snug_session *session, int slot, int64_t tokens,
+                                         int64_t tiles, struct snug_error *error)
+{
+    SNUG_ASSERT(tokens > 0 && tiles >= 0 && slot >= 0 && slot < session->options.slots);
+    snug_session_end(session, slot);
+    if (tokens > SNUG_MAX_CONTEXT)
+        return snug_error_set(error, SNUG_STATUS_LIMIT,
+                              "%lld tokens of prompt and answer; at most %d fit", (long long)tokens,
+                              SNUG_MAX_CONTEXT);
+    if (!snug_session_fits(session, tokens, tiles)) {
+        for (int i = 0; i < session->options.slots; i++)
+            if (session->slots[i].in_use)
+                return snug_error_set(error, SNUG_STATUS_SHAPE,
+                                      "more room is needed, but other documents are running");
+        SNUG_TRY(grow(session, tokens, tiles, error));
+    }
+    session->slots[slot].in_use = true;
+    session->current = slot;
+    session->tiles_done = 0;
+    return SNUG_STATUS_OK;
 }
 
 static void *operand(const struct snug_session *session, int index)
@@ -146,19 +209,22 @@ enum snug_status snug_session_see(struct snug_session *session, const float *pix
     return SNUG_STATUS_OK;
 }
 
-/* Runs one chunk or step whose inputs are written. */
-static enum snug_status run_text(struct snug_session *session, int phase, int64_t units,
-                                 struct snug_error *error)
+/* Runs one chunk of the current document's prompt, whose inputs are written. */
+static enum snug_status run_chunk(struct snug_session *session, int64_t units,
+                                  struct snug_error *error)
 {
-    struct snug_run run = {.phase = phase, .units = units, .first_position = session->positions};
+    struct snug_session_slot *slot = &session->slots[session->current];
+    struct snug_run run = {.phase = session->handles.prefill,
+                           .units = units,
+                           .first_position = slot->positions,
+                           .slot = session->current};
     enum snug_status status = snug_execute(&session->executor, &run, error);
     if (status)
         return status;
+    session->last_run = run;
     if (run.kv_non_finite)
-        return snug_execute_blame(&session->executor, &run, "a key or value is not finite", error);
-    session->positions += units;
-    session->last_phase = phase;
-    session->last_units = units;
+        return snug_session_blame(session, session->current, error);
+    slot->positions += units;
     return SNUG_STATUS_OK;
 }
 
@@ -174,10 +240,10 @@ static enum snug_status check_ids(const struct snug_session *session, const int3
     return SNUG_STATUS_OK;
 }
 
-static enum snug_status check_room(const struct snug_session *session, int64_t count,
+static enum snug_status check_room(const struct snug_session *session, int slot, int64_t count,
                                    struct snug_error *error)
 {
-    if (count > session->capacity - session->positions)
+    if (count > session->capacity - session->slots[slot].positions)
         return snug_error_set(error, SNUG_STATUS_SHAPE, "the sequence is longer than announced");
     return SNUG_STATUS_OK;
 }
@@ -189,10 +255,10 @@ enum snug_status snug_session_prompt(struct snug_session *session, const int32_t
     const struct snug_program_handles *h = &session->handles;
     int64_t image_tokens = 0, feature_rows = session->tiles_done * config->tokens_per_tile,
             next_row = 0;
-    SNUG_ASSERT(count > 0 && session->positions == 0);
+    SNUG_ASSERT(count > 0 && session->slots[session->current].positions == 0);
     enum snug_status status = check_ids(session, ids, count, error);
     if (!status)
-        status = check_room(session, count, error);
+        status = check_room(session, session->current, count, error);
     if (status)
         return status;
     for (int64_t i = 0; i < count; i++)
@@ -217,7 +283,7 @@ enum snug_status snug_session_prompt(struct snug_session *session, const int32_t
                                ? (int32_t)next_row++
                                : -1;
         }
-        status = run_text(session, h->prefill, units, error);
+        status = run_chunk(session, units, error);
         if (status)
             return status;
         done += units;
@@ -226,33 +292,88 @@ enum snug_status snug_session_prompt(struct snug_session *session, const int32_t
     return SNUG_STATUS_OK;
 }
 
-enum snug_status snug_session_step(struct snug_session *session, int32_t id, const float **logits,
-                                   struct snug_error *error)
+/* Writes a row of the decode phase's inputs: the next token of a slot, at its position. */
+static void write_row(struct snug_session *session, int64_t row, int slot, int32_t id,
+                      int64_t position)
 {
     const struct snug_text_config *text = &session->model->config.text;
     const struct snug_program_handles *h = &session->handles;
-    enum snug_status status = check_ids(session, &id, 1, error);
-    if (!status)
-        status = check_room(session, 1, error);
-    if (status)
-        return status;
-    snug_rope_frequencies(&text->rope, text->head_dim, session->positions + 1,
-                          operand(session, h->decode_inv_freq));
-    *(int32_t *)operand(session, h->decode_ids) = id;
-    *(int32_t *)operand(session, h->decode_image_row) = -1;
-    status = run_text(session, h->decode, 1, error);
-    if (!status)
-        *logits = operand(session, h->decode_logits);
-    return status;
+    ((int32_t *)operand(session, h->decode_ids))[row] = id;
+    ((int32_t *)operand(session, h->decode_image_row))[row] = -1;
+    ((int32_t *)operand(session, h->decode_slots))[row] = slot;
+    ((int32_t *)operand(session, h->decode_positions))[row] = (int32_t)position;
+    snug_rope_frequencies(&text->rope, text->head_dim, position + 1,
+                          (float *)operand(session, h->decode_inv_freq) + row * text->head_dim / 2);
 }
 
-enum snug_status snug_session_blame(struct snug_session *session, struct snug_error *error)
+static enum snug_status check_tokens(const struct snug_session *session,
+                                     const struct snug_session_token *tokens, int64_t count,
+                                     struct snug_error *error)
 {
-    /* The inputs of the last run still lie where it read them; it is run again at its position. */
-    struct snug_run run = {.phase = session->last_phase,
-                           .units = session->last_units,
-                           .first_position = session->positions - session->last_units};
-    return snug_execute_blame(&session->executor, &run, "the logits are not finite", error);
+    bool taken[SNUG_MAX_PARALLEL] = {false};
+    SNUG_ASSERT(count >= 1 && count <= session->options.slots);
+    for (int64_t i = 0; i < count; i++) {
+        int slot = tokens[i].slot;
+        SNUG_ASSERT(slot >= 0 && slot < session->options.slots && !taken[slot]);
+        SNUG_ASSERT(session->slots[slot].in_use && session->slots[slot].positions > 0);
+        taken[slot] = true;
+        SNUG_TRY(check_ids(session, &tokens[i].id, 1, error));
+        SNUG_TRY(check_room(session, slot, 1, error));
+    }
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_session_step_together(struct snug_session *session,
+                                            struct snug_session_token *tokens, int64_t count,
+                                            const float **logits, struct snug_error *error)
+{
+    SNUG_TRY(check_tokens(session, tokens, count, error));
+    for (int64_t i = 0; i < count; i++)
+        write_row(session, i, tokens[i].slot, tokens[i].id,
+                  session->slots[tokens[i].slot].positions);
+    struct snug_run run = {.phase = session->handles.decode, .units = count};
+    SNUG_TRY(snug_execute(&session->executor, &run, error));
+    for (int64_t i = 0; i < count; i++) {
+        session->slots[tokens[i].slot].positions++;
+        tokens[i].non_finite = run.non_finite_rows[i];
+        session->last[i] = tokens[i];
+    }
+    session->last_run = run;
+    *logits = operand(session, session->handles.decode_logits);
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_session_step(struct snug_session *session, int32_t id, const float **logits,
+                                   struct snug_error *error)
+{
+    struct snug_session_token token = {.slot = session->current, .id = id};
+    SNUG_TRY(snug_session_step_together(session, &token, 1, logits, error));
+    return token.non_finite ? snug_session_blame(session, token.slot, error) : SNUG_STATUS_OK;
+}
+
+enum snug_status snug_session_blame(struct snug_session *session, int slot,
+                                    struct snug_error *error)
+{
+    const struct snug_run *last = &session->last_run;
+    struct snug_run run = {.phase = last->phase,
+                           .units = last->units,
+                           .first_position = last->first_position,
+                           .slot = last->slot};
+    bool in_cache = last->non_finite_rows[0];
+    /* A chunk's inputs still lie where it read them; of a step one row is written again. Its keys
+     * and values are stored once more where they are. */
+    if (last->phase == session->handles.decode) {
+        int64_t row = 0;
+        while (row < last->units && session->last[row].slot != slot)
+            row++;
+        SNUG_ASSERT(row < last->units);
+        in_cache = session->last[row].non_finite;
+        write_row(session, 0, slot, session->last[row].id, session->slots[slot].positions - 1);
+        run.units = 1;
+    }
+    return snug_execute_blame(
+        &session->executor, &run,
+        in_cache ? "a key or value is not finite" : "the logits are not finite", error);
 }
 
 void snug_session_cache(const struct snug_session *session, int layer, bool values, float *out)
@@ -264,7 +385,7 @@ void snug_session_cache(const struct snug_session *session, int layer, bool valu
     SNUG_ASSERT(index >= 0);
     enum snug_dtype dtype = session->program.operands[index].dtype;
     const unsigned char *cache = operand(session, index);
-    int64_t capacity = session->capacity, hd = t->head_dim, n = session->positions;
+    int64_t capacity = session->capacity, hd = t->head_dim, n = session->slots[0].positions;
     int64_t head_elements =
         values ? snug_v_cache_elements(capacity, hd) : snug_k_cache_elements(capacity, hd);
     for (int64_t head = 0; head < t->kv_heads; head++)

@@ -1,6 +1,11 @@
-/* A session runs one sequence through a model: pictures, prompt, then token by token. It owns the
- * region that the plan lays out, and grows it between documents, never inside one. Copyright snug
- * contributors. SPDX-License-Identifier: Apache-2.0 */
+/* A session runs documents through a model: pictures, prompt, then token by token. It owns the
+ * region that the plan lays out, and grows it between documents, never inside one.
+ *
+ * It has slots, one unless asked for more. A slot holds the keys and values of one document from
+ * its begin to its end. Documents are started one after the other (begin, see, prompt); those whose
+ * prompt has been read take their steps together, so that the weights are read once for all of
+ * them. The logits of each are the same bytes as if it were alone. Copyright snug contributors.
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef SNUG_GENERATE_SESSION_H
 #define SNUG_GENERATE_SESSION_H
 
@@ -15,11 +20,25 @@ struct snug_session_options {
     int64_t prefill_chunk;      /* tokens a run, default 512 */
     int64_t image_token_id;     /* -1: as config.json says (the original layout does not: ask the
                                    tokeniser) */
+    int64_t slots;              /* documents at once, 1 (default) .. SNUG_MAX_PARALLEL */
     bool all_logits;            /* tests */
     snug_trace_fn *trace;       /* tests; may be NULL */
     void *trace_context;
 };
 struct snug_session_options snug_session_options_default(void);
+
+/* A document's next token, in a step of several. */
+struct snug_session_token {
+    int slot;
+    int32_t id;
+    bool non_finite; /* out: a key or value of this one is not finite; its logits mean nothing, the
+                        others' are good */
+};
+
+struct snug_session_slot {
+    bool in_use;
+    int64_t positions; /* tokens in its cache */
+};
 
 struct snug_session {
     const struct snug_model *model;
@@ -31,10 +50,11 @@ struct snug_session {
     struct snug_executor executor;
     int64_t capacity, tiles; /* what the region is laid out for */
     size_t peak_bytes, lower_bound_bytes;
-    int64_t tiles_done; /* of this document */
-    int64_t positions;  /* tokens in the cache */
-    int64_t last_units; /* of the last text run, for blame */
-    int last_phase;
+    struct snug_session_slot slots[SNUG_MAX_PARALLEL];
+    int current;                                       /* slot of the document begun last */
+    int64_t tiles_done;                                /* of that document */
+    struct snug_run last_run;                          /* of text, for blame */
+    struct snug_session_token last[SNUG_MAX_PARALLEL]; /* its rows, if it was a step */
 };
 
 /* Nothing is taken yet. The model and pool must outlive the session. One thread at a time. */
@@ -43,37 +63,63 @@ void snug_session_init(struct snug_session *session, const struct snug_model *mo
                        const struct snug_allocator *allocator);
 void snug_session_free(struct snug_session *session); /* zeroed session allowed */
 
-/* Starts a document: makes room for `tokens` positions (prompt and answer) and `tiles` tiles, and
- * forgets the one before. The region is taken again only if it is too small. Errors: LIMIT,
- * DOES_NOT_FIT (naming bytes needed and free), MEMORY. */
+/* Starts a document in slot 0: makes room for `tokens` positions (prompt and answer) and `tiles`
+ * tiles, and forgets the one before. The region is taken again only if it is too small. Errors:
+ * LIMIT, DOES_NOT_FIT (naming bytes needed and free), MEMORY. */
 SNUG_CHECK_RESULT enum snug_status snug_session_begin(struct snug_session *session, int64_t tokens,
                                                       int64_t tiles, struct snug_error *error);
 
-/* Reads `tiles` more tiles, pixels [tiles, 3, side, side] f32 normalised, through tower and
- * projector into the features. Errors: NON_FINITE naming the op, SHAPE. */
+/* The same in any slot, whose document before is forgotten. The region is laid out for the largest
+ * document so far in every slot, and can be taken again only while no other slot is in use: ask
+ * snug_session_fits first and let the running ones end. Errors: also SHAPE if it must grow and
+ * cannot. */
+SNUG_CHECK_RESULT enum snug_status snug_session_begin_slot(struct snug_session *session, int slot,
+                                                           int64_t tokens, int64_t tiles,
+                                                           struct snug_error *error);
+/* Whether such a document needs no larger region than there is. */
+bool snug_session_fits(const struct snug_session *session, int64_t tokens, int64_t tiles);
+/* A slot without a document, -1 if there is none. */
+int snug_session_free_slot(const struct snug_session *session);
+/* The slot's document is over, its cache may go to the next one. */
+void snug_session_end(struct snug_session *session, int slot);
+
+/* For the document begun last. Reads `tiles` more tiles, pixels [tiles, 3, side, side] f32
+ * normalised, through tower and projector into the features. Errors: NON_FINITE naming the op,
+ * SHAPE. */
 SNUG_CHECK_RESULT enum snug_status snug_session_see(struct snug_session *session,
                                                     const float *pixels, int64_t tiles,
                                                     struct snug_error *error);
 
-/* Feeds the prompt (ids[count], from position 0), in chunks; every image token takes the next row
- * of the features. *logits: of the last row [vocabulary], the session's, valid until the next call;
- * with all_logits the rows of the last chunk. Errors: SHAPE if the image tokens and the tiles' rows
- * do not match in number or an id is outside the vocabulary, NON_FINITE naming the op. */
+/* For the document begun last. Feeds the prompt (ids[count], from position 0), in chunks; every
+ * image token takes the next row of the features. *logits: of the last row [vocabulary], the
+ * session's, valid until the next call; with all_logits the rows of the last chunk. Errors: SHAPE
+ * if the image tokens and the tiles' rows do not match in number or an id is outside the
+ * vocabulary, NON_FINITE naming the op. */
 SNUG_CHECK_RESULT enum snug_status snug_session_prompt(struct snug_session *session,
                                                        const int32_t *ids, int64_t count,
                                                        const float **logits,
                                                        struct snug_error *error);
 
-/* One more token; logits of the next. Same errors. Allocates nothing. */
+/* One more token of the document begun last; logits of the next. Same errors. Allocates nothing. */
 SNUG_CHECK_RESULT enum snug_status snug_session_step(struct snug_session *session, int32_t id,
                                                      const float **logits,
                                                      struct snug_error *error);
 
-/* The last step produced logits that are not finite: names the first op at fault (status
- * NON_FINITE). */
-enum snug_status snug_session_blame(struct snug_session *session, struct snug_error *error);
+/* One more token of each of `count` documents, whose slots differ: row i of *logits [count,
+ * vocabulary] is of tokens[i]. Valid until the next call. A document with non_finite set has gone
+ * wrong and takes no further step; ask snug_session_blame why. Errors: SHAPE. Allocates nothing. */
+SNUG_CHECK_RESULT enum snug_status snug_session_step_together(struct snug_session *session,
+                                                              struct snug_session_token *tokens,
+                                                              int64_t count, const float **logits,
+                                                              struct snug_error *error);
 
-/* A copy of the cache for tests: keys (values = false) of a layer as [kv_heads, positions,
+/* The last run (prompt or step) gave the document of a slot logits, keys or values that are not
+ * finite: names the first op at fault (status NON_FINITE), by running that document again, alone.
+ * Logits of the last run are lost, further blame of its other documents is possible. */
+enum snug_status snug_session_blame(struct snug_session *session, int slot,
+                                    struct snug_error *error);
+
+/* A copy of slot 0's cache for tests: keys (values = false) of a layer as [kv_heads, positions,
  * head_dim] f32. */
 void snug_session_cache(const struct snug_session *session, int layer, bool values, float *out);
 

@@ -169,8 +169,9 @@ int snug_build_cache(struct snug_builder *b, enum snug_operand_kind kind, enum s
     int64_t elements = values ? snug_v_cache_elements(shape->capacity, shape->head_dim)
                               : snug_k_cache_elements(shape->capacity, shape->head_dim);
     bool scratch = kind == SNUG_OPERAND_KIND_SCRATCH;
-    return snug_program_operand(b->program, kind, dtype, scratch ? 1 : 0, scratch ? 0 : 1,
-                                elements * shape->kv_heads, "%s.%s", b->prefix, name);
+    return snug_program_operand(b->program, kind, dtype, scratch ? 1 : 0,
+                                scratch ? 0 : shape->caches, elements * shape->kv_heads, "%s.%s",
+                                b->prefix, name);
 }
 
 int snug_build_attention(struct snug_builder *b, const struct snug_attention_shape *shape, int q,
@@ -187,6 +188,8 @@ int snug_build_attention(struct snug_builder *b, const struct snug_attention_sha
     step->head_dim = shape->head_dim;
     step->capacity = shape->capacity;
     step->rows_per_sequence = shape->rows_per_sequence;
+    step->in[2] = shape->slots;
+    step->in[3] = shape->positions;
     struct snug_step store = *step;
     step = snug_program_step(b->program, SNUG_OP_KIND_ATTENTION);
     *step = store;
@@ -194,6 +197,8 @@ int snug_build_attention(struct snug_builder *b, const struct snug_attention_sha
     step->in[0] = q;
     step->in[1] = k_cache;
     step->in[2] = v_cache;
+    step->in[3] = shape->slots;
+    step->in[4] = shape->positions;
     step->out[0] = mixed;
     step->out[1] = -1;
     step->causal = shape->rows_per_sequence == 0;
@@ -202,11 +207,12 @@ int snug_build_attention(struct snug_builder *b, const struct snug_attention_sha
 
 /* ---- the text model ---- */
 
-static void rope_step(struct snug_builder *b, int inv_freq, int x, int64_t heads, int64_t head_dim,
-                      const char *label)
+static void rope_step(struct snug_builder *b, int inv_freq, int positions, int x, int64_t heads,
+                      int64_t head_dim, const char *label)
 {
     struct snug_step *step = snug_program_step(b->program, SNUG_OP_KIND_ROPE);
     step->in[0] = inv_freq;
+    step->in[1] = positions;
     step->out[0] = x;
     step->heads = heads;
     step->head_dim = head_dim;
@@ -225,8 +231,8 @@ static void text_layer(struct snug_builder *b, int i, int x, int inv_freq, int k
     int q = snug_build_linear(b, normed, t->heads * t->head_dim, "q", "q");
     int k = snug_build_linear(b, normed, t->kv_heads * t->head_dim, "k", "k");
     int v = snug_build_linear(b, normed, t->kv_heads * t->head_dim, "v", "v");
-    rope_step(b, inv_freq, q, t->heads, t->head_dim, NULL);
-    rope_step(b, inv_freq, k, t->kv_heads, t->head_dim, NULL);
+    rope_step(b, inv_freq, shape->positions, q, t->heads, t->head_dim, NULL);
+    rope_step(b, inv_freq, shape->positions, k, t->kv_heads, t->head_dim, NULL);
     int mixed = snug_build_attention(b, shape, q, k, v, k_cache, v_cache);
     int attention = snug_build_linear(b, mixed, t->hidden, "o", "attention");
     snug_build_residual(b, x, attention, NULL, NULL);
@@ -246,9 +252,17 @@ static void text_layer(struct snug_builder *b, int i, int x, int inv_freq, int k
 struct text_phase {
     const char *name;
     int64_t units;
-    bool all_logits;
+    bool all_logits; /* a row for every unit */
+    bool batch;      /* every unit is the next token of a document of its own */
     int *ids, *image_row, *inv_freq, *logits; /* handles to fill */
+    int *slots, *positions;                   /* of a batch */
 };
+
+static int batch_input(struct snug_builder *b, const struct text_phase *phase, const char *name)
+{
+    return snug_program_operand(b->program, SNUG_OPERAND_KIND_INPUT, SNUG_DTYPE_I32, 1, 0, 1,
+                                "%s.%s", phase->name, name);
+}
 
 static int embed_step(struct snug_builder *b, const struct text_phase *phase, int features)
 {
@@ -258,8 +272,13 @@ static int embed_step(struct snug_builder *b, const struct text_phase *phase, in
                                        "%s.ids", phase->name);
     *phase->image_row = snug_program_operand(p, SNUG_OPERAND_KIND_INPUT, SNUG_DTYPE_I32, 1, 0, 1,
                                              "%s.image_row", phase->name);
-    *phase->inv_freq = snug_program_operand(p, SNUG_OPERAND_KIND_INPUT, SNUG_DTYPE_F32, 0, 1,
-                                            t->head_dim / 2, "%s.inv_freq", phase->name);
+    *phase->inv_freq =
+        snug_program_operand(p, SNUG_OPERAND_KIND_INPUT, SNUG_DTYPE_F32, phase->batch ? 1 : 0,
+                             phase->batch ? 0 : 1, t->head_dim / 2, "%s.inv_freq", phase->name);
+    if (phase->batch) {
+        *phase->slots = batch_input(b, phase, "slots");
+        *phase->positions = batch_input(b, phase, "positions");
+    }
     snug_builder_prefix(b, "text");
     int table = snug_builder_weight(b, "embed.weight");
     int x = snug_builder_scratch(b, 1, 0, t->hidden, "inputs_embeds"); /* the residual stream */
@@ -299,16 +318,25 @@ void snug_build_text_phases(struct snug_builder *b, const struct snug_program_op
 {
     const struct snug_text_config *t = &b->model->config.text;
     struct snug_program *p = b->program;
+    int64_t slots = options->slots ? options->slots : 1;
     struct snug_attention_shape shape = {.heads = t->heads,
                                          .kv_heads = t->kv_heads,
                                          .head_dim = t->head_dim,
                                          .capacity =
-                                             snug_panel_count(options->capacity) * SNUG_PANEL};
+                                             snug_panel_count(options->capacity) * SNUG_PANEL,
+                                         .caches = slots,
+                                         .slots = -1,
+                                         .positions = -1};
     struct text_phase phases[2] = {
-        {"prefill", options->prefill_chunk, options->all_logits, &handles->prefill_ids,
-         &handles->prefill_image_row, &handles->prefill_inv_freq, &handles->prefill_logits},
-        {"decode", 1, false, &handles->decode_ids, &handles->decode_image_row,
-         &handles->decode_inv_freq, &handles->decode_logits}};
+        {"prefill", options->prefill_chunk, options->all_logits, false, &handles->prefill_ids,
+         &handles->prefill_image_row, &handles->prefill_inv_freq, &handles->prefill_logits, NULL,
+         NULL},
+        {"decode", slots, true, true, &handles->decode_ids, &handles->decode_image_row,
+         &handles->decode_inv_freq, &handles->decode_logits, &handles->decode_slots,
+         &handles->decode_positions}};
+    /* One document's keys may lie where its own pictures were looked at; those of several may not,
+     * because the next one is looked at while the others are written. */
+    enum snug_operand_kind kind = slots > 1 ? SNUG_OPERAND_KIND_LASTING : SNUG_OPERAND_KIND_STATE;
     int first_cache =
         -1; /* keys and values of layer i: first_cache + 2 i, + 1; shared by both phases */
     for (int phase = 0; phase < 2; phase++) {
@@ -318,13 +346,16 @@ void snug_build_text_phases(struct snug_builder *b, const struct snug_program_op
             snug_builder_prefix(b, "text");
             char name[32];
             snprintf(name, sizeof name, "k.%d", i);
-            int k = snug_build_cache(b, SNUG_OPERAND_KIND_STATE, options->kv_dtype, &shape, false,
-                                     name);
+            int k = snug_build_cache(b, kind, options->kv_dtype, &shape, false, name);
             snprintf(name, sizeof name, "v.%d", i);
-            snug_build_cache(b, SNUG_OPERAND_KIND_STATE, options->kv_dtype, &shape, true, name);
+            snug_build_cache(b, kind, options->kv_dtype, &shape, true, name);
             first_cache = i ? first_cache : k;
         }
         int x = embed_step(b, &phases[phase], phase ? -1 : handles->features);
+        if (phases[phase].batch) {
+            shape.slots = *phases[phase].slots;
+            shape.positions = *phases[phase].positions;
+        }
         for (int i = 0; i < t->layers; i++)
             text_layer(b, i, x, *phases[phase].inv_freq, first_cache + 2 * i,
                        first_cache + 2 * i + 1, &shape);

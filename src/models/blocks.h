@@ -37,9 +37,11 @@ void snug_build_residual(struct snug_builder *b, int x, int y, const char *scale
 
 struct snug_attention_shape {
     int64_t heads, kv_heads, head_dim, capacity;
-    int64_t rows_per_sequence; /* 0: text, one causal sequence */
+    int64_t rows_per_sequence; /* 0: text, causal */
+    int64_t caches;            /* text: how many there are */
+    int slots, positions;      /* text: operands that say whose the rows are; -1: one sequence */
 };
-/* A key (values = false) or value cache; SCRATCH: one a unit (tile), STATE: one. */
+/* A key (values = false) or value cache; SCRATCH: one a unit (tile), else shape->caches. */
 int snug_build_cache(struct snug_builder *b, enum snug_operand_kind kind, enum snug_dtype dtype,
                      const struct snug_attention_shape *shape, bool values, const char *name);
 /* Stores k and v, then attends with q. Returns the mixed heads. */

@@ -315,7 +315,9 @@ static void vision_layer(struct snug_builder *b, int i, int64_t rows, int x)
                                          .kv_heads = v->heads,
                                          .head_dim = v->head_dim,
                                          .capacity = snug_panel_count(rows) * SNUG_PANEL,
-                                         .rows_per_sequence = rows};
+                                         .rows_per_sequence = rows,
+                                         .slots = -1,
+                                         .positions = -1};
     snug_builder_prefix(b, "vision.layer.%d", i);
     int normed = snug_build_norm(b, x, v->rms_norm, v->eps, "norm1");
     int q = snug_build_linear(b, normed, d, "q", "q");

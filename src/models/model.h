@@ -139,6 +139,7 @@ struct snug_program_options {
     int64_t capacity;         /* positions of the key/value cache; rounded up to a multiple of 16 */
     enum snug_dtype kv_dtype; /* F16 or F32 */
     bool all_logits;          /* logits of every row of a chunk, not only the last (tests) */
+    int64_t slots;            /* documents that decode together, each with a cache; 0: one */
 };
 
 /* Phases and operands the driver needs to know. -1 where there is no vision. */
@@ -146,7 +147,8 @@ struct snug_program_handles {
     int vision, prefill, decode; /* phases */
     int pixels, features;
     int prefill_ids, prefill_image_row, prefill_inv_freq, prefill_logits;
-    int decode_ids, decode_image_row, decode_inv_freq, decode_logits;
+    int decode_ids, decode_image_row, decode_inv_freq, decode_logits; /* a row a document */
+    int decode_slots, decode_positions;
 };
 
 /* Builds and finishes the program of `model` into *program (initialised here; the caller frees it).

@@ -69,6 +69,31 @@ enum snug_status snug_check_silu_mul(const struct snug_unary *args)
     return SNUG_STATUS_OK;
 }
 
+/* Every sequence's cache is one of `caches`, and its rows end at or below `room` positions. */
+static bool in_caches(int64_t sequences, const int32_t *slots, int64_t caches,
+                      const int32_t *positions, int64_t first_position, int64_t rows, int64_t room)
+{
+    for (int64_t s = 0; slots && s < sequences; s++)
+        if (slots[s] < 0 || slots[s] >= caches)
+            return false;
+    if (!positions)
+        return first_position <= room && rows <= room - first_position;
+    for (int64_t s = 0; s < sequences; s++)
+        if (positions[s] < 0 || positions[s] > room || rows > room - positions[s])
+            return false;
+    return true;
+}
+
+/* Two sequences that write one cache would write in no order. */
+static bool all_differ(const int32_t *slots, int64_t count)
+{
+    for (int64_t i = 1; slots && i < count; i++)
+        for (int64_t j = 0; j < i; j++)
+            if (slots[i] == slots[j])
+                return false;
+    return true;
+}
+
 enum snug_status snug_check_rope(const struct snug_rope *args)
 {
     REFUSE_UNLESS(args->rows >= 0 && args->heads >= 1 && args->head_dim >= 2 &&
@@ -77,6 +102,9 @@ enum snug_status snug_check_rope(const struct snug_rope *args)
                   args->rows <= SNUG_MAX_CONTEXT - args->first_position);
     REFUSE_UNLESS(args->rows == 0 || args->x_ld / args->head_dim >= args->heads);
     REFUSE_UNLESS(args->rows == 0 || (args->x && args->inv_freq));
+    REFUSE_UNLESS(args->inv_freq_ld == 0 || args->inv_freq_ld >= args->head_dim / 2);
+    for (int64_t r = 0; args->positions && r < args->rows; r++)
+        REFUSE_UNLESS(args->positions[r] >= 0 && args->positions[r] < SNUG_MAX_CONTEXT);
     return SNUG_STATUS_OK;
 }
 
@@ -87,12 +115,13 @@ enum snug_status snug_check_kv_store(const struct snug_kv_store *args)
     REFUSE_UNLESS(args->sequences >= 0 && args->rows_per_sequence >= 0 && args->kv_heads >= 1 &&
                   args->head_dim >= 1 && args->head_dim <= SNUG_MAX_HEAD_DIM);
     REFUSE_UNLESS(args->capacity >= 0 && args->capacity % SNUG_PANEL == 0 && is_cache(args->dtype));
-    REFUSE_UNLESS(args->first_position >= 0 && args->first_position <= args->capacity &&
-                  args->rows_per_sequence <= args->capacity - args->first_position);
+    REFUSE_UNLESS(args->first_position >= 0 &&
+                  in_caches(args->sequences, args->slots, args->caches, args->positions,
+                            args->first_position, args->rows_per_sequence, args->capacity) &&
+                  all_differ(args->slots, args->sequences));
     REFUSE_UNLESS(empty || (args->k_ld / args->head_dim >= args->kv_heads &&
                             args->v_ld / args->head_dim >= args->kv_heads));
-    REFUSE_UNLESS(empty ||
-                  (args->k && args->v && args->k_cache && args->v_cache && args->non_finite));
+    REFUSE_UNLESS(empty || (args->k && args->v && args->k_cache && args->v_cache));
     return SNUG_STATUS_OK;
 }
 
@@ -105,8 +134,10 @@ enum snug_status snug_check_attention(const struct snug_attention *args)
                   args->head_dim <= SNUG_MAX_HEAD_DIM);
     REFUSE_UNLESS(args->capacity >= 0 && args->capacity % SNUG_PANEL == 0 && is_cache(args->dtype));
     REFUSE_UNLESS(args->keys >= 0 && args->keys <= args->capacity && args->first_position >= 0);
-    REFUSE_UNLESS(!args->causal || (args->first_position <= args->keys &&
-                                    args->rows_per_sequence <= args->keys - args->first_position));
+    REFUSE_UNLESS(in_caches(args->sequences, args->slots, args->caches,
+                            args->causal ? args->positions : NULL,
+                            args->causal ? args->first_position : 0,
+                            args->causal ? args->rows_per_sequence : 0, args->keys));
     REFUSE_UNLESS(empty || (args->q_ld / args->head_dim >= args->heads &&
                             args->out_ld / args->head_dim >= args->heads));
     REFUSE_UNLESS(empty || (args->q && args->out));

@@ -82,28 +82,43 @@ struct snug_unary {
 
 /* Rotate-half RoPE in place on x [rows, heads, head_dim] (rows x_ld apart): pair (i, i + head_dim /
  * 2), angle = f32(position) * inv_freq[i] in f32, cos and sin the f32 of the f64 value at that
- * angle. Position of row r = first_position + r. */
+ * angle. Position of row r = positions[r], or first_position + r without positions. */
 struct snug_rope {
     int64_t rows, heads, head_dim, first_position;
-    const float *inv_freq; /* [head_dim / 2] */
+    const float *inv_freq;    /* [head_dim / 2], or a row of that for every row of x */
+    int64_t inv_freq_ld;      /* 0: one row of frequencies for all */
+    const int32_t *positions; /* [rows], optional */
     float *x;
     int64_t x_ld;
 };
 
-/* Stores keys and values of `rows` tokens in the cache at positions first_position ... of each of
- * `sequences` caches (rows = sequences * rows_per_sequence). k, v: [rows, kv_heads * head_dim].
+/* Stores keys and values of `rows` tokens in caches (rows = sequences * rows_per_sequence):
+ * sequence s in cache slots[s], from position positions[s] on; without slots in cache s, without
+ * positions from first_position on. Slots must differ. k, v: [rows, kv_heads * head_dim].
  * Cache of keys, per sequence and head: panels [capacity keys, head_dim]; of values: panels
  * [head_dim, capacity] (output = dimension, k = position). dtype f32, or f16 (nearest even;
- * overflow gives infinity: *non_finite is set if any stored element is not finite, for f32 too).
- * capacity: a multiple of SNUG_PANEL. */
+ * overflow gives infinity: non_finite[s] is set if any stored element of sequence s is not finite,
+ * for f32 too). capacity: a multiple of SNUG_PANEL. */
 struct snug_kv_store {
     int64_t sequences, rows_per_sequence, kv_heads, head_dim, capacity, first_position;
     const float *k, *v;
     int64_t k_ld, v_ld;
     enum snug_dtype dtype;
-    void *k_cache, *v_cache; /* [sequences][kv_heads][panels] */
-    bool *non_finite;        /* set to true, never to false */
+    void *k_cache, *v_cache;          /* [caches][kv_heads][panels] */
+    int64_t caches;                   /* how many there are; only looked at with slots */
+    const int32_t *slots, *positions; /* [sequences], both optional */
+    bool *non_finite;                 /* [sequences], optional; set to true, never to false */
 };
+/* The cache of sequence s, and the position of its first row (kv_store, attention). */
+static inline int64_t snug_slot_of(const int32_t *slots, int64_t s)
+{
+    return slots ? slots[s] : s;
+}
+static inline int64_t snug_first_position_of(const int32_t *positions, int64_t first_position,
+                                             int64_t s)
+{
+    return positions ? positions[s] : first_position;
+}
 /* Elements of one sequence's and head's panels: keys capacity * head_dim; values round_up(head_dim,
  * 16) * capacity. */
 static inline int64_t snug_k_cache_elements(int64_t capacity, int64_t head_dim)
@@ -116,8 +131,9 @@ static inline int64_t snug_v_cache_elements(int64_t capacity, int64_t head_dim)
 }
 
 /* Attention, rule 6. q [rows, heads * head_dim]; query head h reads kv head h / (heads / kv_heads).
- * Row r of a sequence has position first_position + r and sees keys [0, position] if causal, else
- * [0, keys). q is multiplied by scale first. out [rows, heads * head_dim]; must not alias q. */
+ * Sequence s reads cache slots[s], without slots cache s. Its row r has position positions[s] + r,
+ * without positions first_position + r, and sees keys [0, position] if causal, else [0, keys). q is
+ * multiplied by scale first. out [rows, heads * head_dim]; must not alias q. */
 struct snug_attention {
     int64_t sequences, rows_per_sequence, heads, kv_heads, head_dim, capacity, first_position, keys;
     bool causal;
@@ -126,6 +142,8 @@ struct snug_attention {
     int64_t q_ld;
     enum snug_dtype dtype;
     const void *k_cache, *v_cache;
+    int64_t caches;                   /* how many there are; only looked at with slots */
+    const int32_t *slots, *positions; /* [sequences], both optional; positions: causal only */
     float *out;
     int64_t out_ld;
 };

@@ -188,26 +188,63 @@ static enum snug_status run_linear(const struct context *c)
 
 static enum snug_status run_rope(const struct context *c)
 {
+    bool row_each = c->step->in[0] >= 0 && operand(c, c->step->in[0])->rows_per_unit > 0;
     struct snug_rope args = {.rows = c->run->units,
                              .heads = c->step->heads,
                              .head_dim = c->step->head_dim,
                              .first_position = c->run->first_position,
                              .inv_freq = in(c, 0),
+                             .inv_freq_ld = row_each ? cols_of(c, c->step->in[0]) : 0,
+                             .positions = in(c, 1),
                              .x = out(c, 0),
                              .x_ld = cols_of(c, c->step->out[0])};
     return c->executor->ops->rope(&args, c->executor->pool);
 }
 
+/* Which rows belong together, and in which caches their keys lie. */
+struct sequences {
+    int64_t count, rows, first_position, caches;
+    bool text;
+    int32_t slot;                     /* of the only one */
+    const int32_t *slots, *positions; /* NULL: in order, and first_position */
+};
+
+/* slots, positions: inputs of the step; cache: the operand of keys. */
+static void set_sequences(const struct context *c, int slots, int positions, int cache,
+                          struct sequences *s)
+{
+    *s = (struct sequences){.text = c->step->rows_per_sequence == 0};
+    if (!s->text) {
+        s->count = c->run->units;
+        s->rows = c->step->rows_per_sequence;
+        return;
+    }
+    s->caches = operand(c, cache)->fixed_rows;
+    if (c->step->in[slots] >= 0) {
+        s->count = c->run->units;
+        s->rows = 1;
+        s->slots = in(c, slots);
+        s->positions = in(c, positions);
+        return;
+    }
+    s->count = 1;
+    s->rows = c->run->units;
+    s->first_position = c->run->first_position;
+    s->slot = (int32_t)c->run->slot;
+    s->slots = &s->slot;
+}
+
 static enum snug_status run_kv_store(const struct context *c)
 {
-    bool text = c->step->rows_per_sequence == 0, found = false;
-    struct snug_kv_store args = {.sequences = text ? 1 : c->run->units,
-                                 .rows_per_sequence =
-                                     text ? c->run->units : c->step->rows_per_sequence,
+    struct sequences s;
+    bool found[SNUG_MAX_PARALLEL] = {false};
+    set_sequences(c, 2, 3, c->step->out[0], &s);
+    struct snug_kv_store args = {.sequences = s.count,
+                                 .rows_per_sequence = s.rows,
                                  .kv_heads = c->step->kv_heads,
                                  .head_dim = c->step->head_dim,
                                  .capacity = c->step->capacity,
-                                 .first_position = text ? c->run->first_position : 0,
+                                 .first_position = s.first_position,
                                  .k = in(c, 0),
                                  .v = in(c, 1),
                                  .k_ld = cols_of(c, c->step->in[0]),
@@ -215,28 +252,37 @@ static enum snug_status run_kv_store(const struct context *c)
                                  .dtype = operand(c, c->step->out[0])->dtype,
                                  .k_cache = out(c, 0),
                                  .v_cache = out(c, 1),
-                                 .non_finite = &found};
+                                 .caches = s.caches,
+                                 .slots = s.slots,
+                                 .positions = s.positions,
+                                 .non_finite = s.text ? found : NULL};
+    if (s.text && s.count > SNUG_MAX_PARALLEL)
+        return SNUG_STATUS_SHAPE;
     enum snug_status status = c->executor->ops->kv_store(&args, c->executor->pool);
-    if (found && text && !c->run->kv_non_finite) {
+    for (int64_t i = 0; s.text && i < s.count; i++) {
+        if (!found[i])
+            continue;
+        c->run->non_finite_rows[i] = true;
+        if (!c->run->kv_non_finite)
+            c->run->kv_step = (int)(c->step - c->executor->program->steps);
         c->run->kv_non_finite = true;
-        c->run->kv_step = (int)(c->step - c->executor->program->steps);
     }
     return status;
 }
 
 static enum snug_status run_attention(const struct context *c)
 {
-    bool text = c->step->rows_per_sequence == 0;
-    int64_t rows = text ? c->run->units : c->step->rows_per_sequence;
-    int64_t first = text ? c->run->first_position : 0;
-    struct snug_attention args = {.sequences = text ? 1 : c->run->units,
-                                  .rows_per_sequence = rows,
+    struct sequences s;
+    set_sequences(c, 3, 4, c->step->in[1], &s);
+    struct snug_attention args = {.sequences = s.count,
+                                  .rows_per_sequence = s.rows,
                                   .heads = c->step->heads,
                                   .kv_heads = c->step->kv_heads,
                                   .head_dim = c->step->head_dim,
                                   .capacity = c->step->capacity,
-                                  .first_position = first,
-                                  .keys = first + rows,
+                                  .first_position = s.first_position,
+                                  .keys =
+                                      s.positions ? c->step->capacity : s.first_position + s.rows,
                                   .causal = c->step->causal,
                                   .scale = (float)(1.0 / sqrt((double)c->step->head_dim)),
                                   .q = in(c, 0),
@@ -244,6 +290,9 @@ static enum snug_status run_attention(const struct context *c)
                                   .dtype = operand(c, c->step->in[1])->dtype,
                                   .k_cache = in(c, 1),
                                   .v_cache = in(c, 2),
+                                  .caches = s.caches,
+                                  .slots = s.slots,
+                                  .positions = s.positions,
                                   .out = out(c, 0),
                                   .out_ld = cols_of(c, c->step->out[0])};
     return c->executor->ops->attention(&args, c->executor->pool);

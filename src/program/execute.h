@@ -3,6 +3,7 @@
 #ifndef SNUG_PROGRAM_EXECUTE_H
 #define SNUG_PROGRAM_EXECUTE_H
 
+#include "base/limits.h"
 #include "ops/op.h"
 #include "program/program.h"
 
@@ -23,10 +24,12 @@ struct snug_executor {
 struct snug_run {
     int phase;
     int64_t units;          /* tiles or tokens of this run, 1 .. max_units */
-    int64_t first_position; /* text: position of the first token */
+    int64_t first_position; /* text, one sequence: position of the first token */
+    int64_t slot;           /* text, one sequence: its cache */
     int64_t first_row;      /* vision: row of the features where this micro-batch goes */
     bool kv_non_finite;     /* out: a key or value that is not finite was stored in a text cache */
     int kv_step;            /* out: by which step first, if so */
+    bool non_finite_rows[SNUG_MAX_PARALLEL]; /* out: whose, by row; of one sequence the first */
 };
 
 /* Where an operand lies. */

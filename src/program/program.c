@@ -134,7 +134,7 @@ struct snug_step *snug_program_step(struct snug_program *program, enum snug_op_k
         step = &program->steps[program->step_count++];
         program->phases[program->phase_count - 1].step_count++;
     }
-    *step = (struct snug_step){.op = op, .in = {-1, -1, -1, -1}, .out = {-1, -1}};
+    *step = (struct snug_step){.op = op, .in = {-1, -1, -1, -1, -1}, .out = {-1, -1}};
     return step;
 }
 
@@ -152,8 +152,13 @@ static void touch(struct snug_operand *operand, int step)
         operand->last_step = step;
 }
 
-static void stretch(struct snug_operand *operand, const struct snug_phase *phase)
+static void stretch(const struct snug_program *program, struct snug_operand *operand,
+                    const struct snug_phase *phase)
 {
+    if (operand->kind == SNUG_OPERAND_KIND_LASTING) {
+        touch(operand, 0);
+        touch(operand, program->step_count - 1);
+    }
     if (operand->kind == SNUG_OPERAND_KIND_STATE || operand->kind == SNUG_OPERAND_KIND_INPUT) {
         touch(operand, phase->first_step);
         touch(operand, phase->first_step + phase->step_count - 1);
@@ -177,7 +182,7 @@ static enum snug_status finish_step(struct snug_program *program, const struct s
                                   "program: step %d (%s) reads %s before anything wrote it", index,
                                   snug_op_kind_name(step->op), operand->name);
         touch(operand, index);
-        stretch(operand, phase);
+        stretch(program, operand, phase);
     }
     return SNUG_STATUS_OK;
 }

@@ -21,6 +21,9 @@ enum snug_operand_kind {
     /* Outlives steps: alive from the start of the first phase that names it to the end of the last
      * (features, keys and values). */
     SNUG_OPERAND_KIND_STATE,
+    /* Alive from the first step to the last: phases run in any order while it holds something (keys
+     * and values of several documents, one of which may still be looked at). */
+    SNUG_OPERAND_KIND_LASTING,
 };
 
 /* A matrix of rows_per_unit * units + fixed_rows rows by cols elements. Panels (weights, keys,
@@ -49,9 +52,9 @@ enum snug_op_kind {
     SNUG_OP_KIND_RMS_NORM,   /* in: x, w                            out: y (may be x) */
     SNUG_OP_KIND_QUANTIZE,   /* in: x                               out: y, records of integers */
     SNUG_OP_KIND_LINEAR,     /* in: x (records if w is quantised), w, bias   out: y */
-    SNUG_OP_KIND_ROPE,       /* in: inv_freq                        out: x, in place */
-    SNUG_OP_KIND_KV_STORE,   /* in: k, v                            out: k_cache, v_cache */
-    SNUG_OP_KIND_ATTENTION,  /* in: q, k_cache, v_cache             out: y */
+    SNUG_OP_KIND_ROPE,       /* in: inv_freq, positions             out: x, in place */
+    SNUG_OP_KIND_KV_STORE,   /* in: k, v, slots, positions          out: k_cache, v_cache */
+    SNUG_OP_KIND_ATTENTION,  /* in: q, k_cache, v_cache, slots, positions  out: y */
     SNUG_OP_KIND_GELU,       /* in: x                               out: y (may be x) */
     SNUG_OP_KIND_SILU_MUL,   /* in: gate, up                        out: y (may be gate) */
     SNUG_OP_KIND_RESIDUAL,   /* in: y, g                            out: x, in place */
@@ -60,7 +63,7 @@ enum snug_op_kind {
 };
 const char *snug_op_kind_name(enum snug_op_kind op);
 
-#define SNUG_STEP_INPUTS 4
+#define SNUG_STEP_INPUTS 5
 #define SNUG_STEP_OUTPUTS 2
 
 struct snug_step {
@@ -73,8 +76,9 @@ struct snug_step {
     int64_t n, k;    /* linear: outputs and terms; embed: vocabulary rows and width */
     int64_t heads, kv_heads, head_dim; /* rope, kv_store, attention */
     int64_t capacity;                  /* kv_store, attention: positions a cache holds */
-    int64_t rows_per_sequence; /* kv_store, attention: 0 = the whole run is one sequence (text);
-                                  else rows of one tile, each a sequence of its own */
+    int64_t rows_per_sequence; /* kv_store, attention: 0 = text: the whole run is one sequence, or,
+                                  with slots, every row is the next token of one of its own; else
+                                  rows of one tile, each a sequence of its own */
     int64_t side, patch, grid; /* patches: picture and patch side; pixel shuffle: grid side */
     bool causal, transposed;
 };

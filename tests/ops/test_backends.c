@@ -2,185 +2,7 @@
  * outside the output, whatever the number of threads. Backends that this processor cannot run are
  * skipped, by name; their 16-lane code path is tested in plain C instead. Copyright snug
  * contributors. SPDX-License-Identifier: Apache-2.0 */
-#include "base/math.h"
-#include "ops/cpu/backends.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-#define GUARD 64 /* elements before and after every output */
-#define SENTINEL 0x4bdeadbeu
-
-static const int thread_counts[] = {1, 2, 3, 5};
-static struct snug_pool *pools[COUNT(thread_counts)];
-
-static int make_pools(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < COUNT(pools); i++)
-        if (snug_pool_create(thread_counts[i], snug_allocator_heap(), &pools[i], NULL))
-            return -1;
-    return 0;
-}
-
-static int free_pools(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < COUNT(pools); i++)
-        snug_pool_destroy(pools[i]);
-    return 0;
-}
-
-/* The backends under test: all that run here, and the 16-lane path in plain C. */
-static size_t backends(const struct snug_ops *out[8])
-{
-    struct snug_backend list[8];
-    size_t listed = snug_ops_list(list), count = 0;
-
-    for (size_t i = 0; i < listed; i++)
-        if (list[i].runnable && list[i].ops != snug_ops_ref())
-            out[count++] = list[i].ops;
-    out[count++] = snug_generic16_ops();
-    return count;
-}
-
-/* ---- inputs ---- */
-
-enum values {
-    PLAIN,
-    SPECIAL, /* with NaN, infinities, zeros of both signs, subnormals, the largest and smallest */
-    FINITE,  /* with zeros of both signs, subnormals and the smallest: results stay numbers */
-};
-
-static uint32_t random_state = 1;
-static uint32_t next_random(void)
-{
-    random_state = random_state * 1664525u + 1013904223u;
-    return random_state >> 8;
-}
-
-static float random_value(enum values values)
-{
-    static const uint32_t special[] = {
-        0x00000001u, 0x80000001u, 0x007fffffu, 0x00000000u, 0x80000000u, 0x80000000u, 0x00800000u,
-        0x3f800000u, 0x7fc00001u, 0xffc12345u, 0x7f800000u, 0xff800000u, 0x7f7fffffu, 0xff7fffffu,
-    };
-    if (values == SPECIAL && next_random() % 61 == 0)
-        return snug_f32_from_bits(special[next_random() % COUNT(special)]);
-    if (values == FINITE && next_random() % 5 == 0)
-        return snug_f32_from_bits(special[next_random() % 8]);
-    float value = (float)(int32_t)(next_random() % 20001 - 10000) / 4096.0f;
-    return next_random() % 8 == 0 ? value * 0x1p-20f : value;
-}
-
-struct floats {
-    float *data, *block;
-    int64_t count;
-};
-
-static struct floats make_floats(int64_t count)
-{
-    struct floats f = {.count = count};
-    f.block = snug_alloc_array(snug_allocator_heap(), (size_t)(count + 2 * GUARD), sizeof(float));
-    assert_non_null(f.block);
-    f.data = f.block + GUARD;
-    for (int64_t i = 0; i < count + 2 * GUARD; i++)
-        f.block[i] = snug_f32_from_bits(SENTINEL);
-    return f;
-}
-
-static struct floats random_floats(int64_t count, enum values values)
-{
-    struct floats f = make_floats(count);
-    for (int64_t i = 0; i < count; i++)
-        f.data[i] = random_value(values);
-    return f;
-}
-
-static struct floats copy_floats(struct floats from)
-{
-    struct floats f = make_floats(from.count);
-    memcpy(f.block, from.block, (size_t)(from.count + 2 * GUARD) * sizeof(float));
-    return f;
-}
-
-static void free_floats(struct floats f)
-{
-    snug_free(snug_allocator_heap(), f.block);
-}
-
-/* Panels [n, k] of a dtype from random values; the caller frees. */
-static void *random_panels(enum snug_dtype dtype, int64_t n, int64_t k, enum values values)
-{
-    int64_t elements = snug_panel_elements(n, k);
-    size_t size = snug_dtype_size(dtype);
-    char *out = snug_calloc(snug_allocator_heap(), (size_t)elements, size);
-
-    assert_non_null(out);
-    for (int64_t i = 0; i < n; i++) {
-        for (int64_t j = 0; j < k; j++) {
-            float value = random_value(values);
-            uint32_t bits = snug_f32_bits(value) >> 16;
-            uint16_t half = dtype == SNUG_DTYPE_F16 ? snug_f32_to_f16(value) : (uint16_t)bits;
-            memcpy(out + (size_t)snug_panel_index(i, j, k) * size,
-                   dtype == SNUG_DTYPE_F32 ? (void *)&value : (void *)&half, size);
-        }
-    }
-    return out;
-}
-
-/* ---- comparison ---- */
-
-static bool same_f32(float a, float b)
-{
-    return snug_f32_bits(a) == snug_f32_bits(b) || (a != a && b != b);
-}
-
-/* Compares outputs with their surroundings; `what` and `number` name the case. */
-static void check_floats(struct floats want, struct floats got, const char *backend,
-                         const char *what, size_t number)
-{
-    assert_int_equal(want.count, got.count);
-    for (int64_t i = -GUARD; i < want.count + GUARD; i++) {
-        uint32_t w = snug_f32_bits(want.data[i]), g = snug_f32_bits(got.data[i]);
-        if (i < 0 || i >= want.count)
-            w = SENTINEL;
-        if (!same_f32(snug_f32_from_bits(w), got.data[i]))
-            fail_msg("%s %s case %zu element %lld: want %08x (%a), got %08x (%a)", backend, what,
-                     number, (long long)i, w, (double)snug_f32_from_bits(w), g,
-                     (double)got.data[i]);
-    }
-}
-
-/* Does something with a backend and a pool, writing to `out`. */
-typedef void run_fn(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
-                    struct floats out);
-
-/* Runs the reference and every backend with every number of threads on copies of `start`. */
-static void compare(const char *what, size_t number, run_fn *run, const void *args,
-                    struct floats start)
-{
-    const struct snug_ops *ops[8];
-    size_t count = backends(ops);
-    struct floats want = copy_floats(start);
-
-    run(args, snug_ops_ref(), pools[1], want);
-    for (size_t b = 0; b < count; b++) {
-        bool slow = ops[b] == snug_generic16_ops();
-        for (size_t t = slow ? number % COUNT(pools) : 0; t < COUNT(pools);
-             t += slow ? COUNT(pools) : 1) {
-            struct floats got = copy_floats(start);
-            run(args, ops[b], pools[t], got);
-            check_floats(want, got, ops[b]->name, what, number);
-            free_floats(got);
-        }
-    }
-    free_floats(want);
-    free_floats(start);
-}
+#include "backends_check.h"
 
 /* ---- linear ---- */
 
@@ -384,17 +206,22 @@ static void test_rope(void **state)
 
 /* ---- cache and attention ---- */
 
+#define MAX_SEQUENCES 6
+
 static void run_kv_store(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
                          struct floats out)
 {
     struct snug_kv_store a = *(const struct snug_kv_store *)args;
-    bool found = false;
-    int64_t k_elements = a.sequences * a.kv_heads * snug_k_cache_elements(a.capacity, a.head_dim);
+    bool found[MAX_SEQUENCES] = {false};
+    int64_t caches = a.slots ? a.caches : a.sequences;
+    int64_t k_elements = caches * a.kv_heads * snug_k_cache_elements(a.capacity, a.head_dim);
     a.k_cache = out.data;
     a.v_cache = out.data + (a.dtype == SNUG_DTYPE_F32 ? k_elements : (k_elements + 1) / 2);
-    a.non_finite = &found;
+    a.non_finite = found;
     assert_int_equal(ops->kv_store(&a, pool), SNUG_STATUS_OK);
-    out.data[out.count - 1] = found ? 1.0f : 0.0f;
+    out.data[out.count - 1] = 0;
+    for (int s = 0; s < MAX_SEQUENCES; s++)
+        out.data[out.count - 1] += found[s] ? (float)(1 << s) : 0.0f;
     if (a.dtype == SNUG_DTYPE_F32)
         return;
     /* NaNs of 16 bits to one pattern, so that the comparison may be by bits */
@@ -527,6 +354,184 @@ static void test_attention(void **state)
     for (size_t i = 0; i < COUNT(shapes) * 6; i++)
         attention_case(i, &shapes[i / 6], i & 1 ? SNUG_DTYPE_F16 : SNUG_DTYPE_F32,
                        values[i / 2 % 3]);
+}
+
+/* ---- sequences of different lengths, each in a cache of its own ---- */
+
+static void test_rope_positions(void **state)
+{
+    static const int32_t positions[11] = {7, 0, 1048575, 3, 3, 900, 12, 1, 0, 255, 256};
+
+    (void)state;
+    for (size_t i = 0; i < 16; i++) {
+        int64_t heads = i & 1 ? 14 : 2, head_dim = i & 2 ? 64 : 10, half = head_dim / 2;
+        int64_t freq_ld = i & 4 ? half + 3 : 0, ld = heads * head_dim + 5;
+        struct floats frequencies = random_floats(11 * (half + 3), PLAIN);
+        struct floats x = random_floats(11 * ld, i & 8 ? SPECIAL : PLAIN);
+        struct snug_rope args = {.rows = 11,
+                                 .heads = heads,
+                                 .head_dim = head_dim,
+                                 .inv_freq = frequencies.data,
+                                 .inv_freq_ld = freq_ld,
+                                 .positions = positions,
+                                 .x_ld = ld};
+        struct floats alone = copy_floats(x), together = copy_floats(x);
+
+        compare("rope of positions", i, run_rope, &args, x);
+        run_rope(&args, snug_ops_ref(), NULL, together);
+        for (int64_t r = 0; r < 11; r++) {
+            struct snug_rope one = {.rows = 1,
+                                    .heads = heads,
+                                    .head_dim = head_dim,
+                                    .first_position = positions[r],
+                                    .inv_freq = frequencies.data + r * freq_ld,
+                                    .x = alone.data + r * ld,
+                                    .x_ld = ld};
+            assert_int_equal(snug_ops_ref()->rope(&one, NULL), SNUG_STATUS_OK);
+        }
+        check_floats(alone, together, "ref", "rope of each row alone", i);
+        free_floats(alone);
+        free_floats(together);
+        free_floats(frequencies);
+    }
+}
+
+/* Caches, slots and positions of a batch; rows_per_sequence mostly 1, as in decoding. */
+struct batch {
+    int64_t sequences, rows, heads, kv_heads, head_dim, capacity, caches;
+    int32_t slots[MAX_SEQUENCES], positions[MAX_SEQUENCES];
+};
+
+static const struct batch batches[] = {
+    {1, 1, 2, 1, 8, 16, 3, {2}, {0}},
+    {2, 1, 14, 2, 64, 608, 2, {1, 0}, {599, 3}},
+    {3, 1, 14, 2, 64, 608, 5, {4, 0, 2}, {0, 607, 256}},
+    {3, 1, 4, 1, 16, 1040, 3, {1, 2, 0}, {1030, 255, 512}},
+    {4, 1, 6, 3, 34, 304, 6, {5, 3, 1, 0}, {17, 303, 16, 15}},
+    {6, 1, 28, 4, 128, 528, 6, {3, 5, 0, 1, 4, 2}, {520, 1, 300, 255, 256, 257}},
+    {2, 5, 4, 2, 80, 272, 3, {2, 0}, {267, 14}},
+    {3, 40, 2, 1, 64, 320, 3, {2, 1, 0}, {230, 0, 280}},
+};
+
+static void test_kv_store_slots(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(batches) * 4; i++) {
+        const struct batch *b = &batches[i / 4];
+        int64_t ld = b->kv_heads * b->head_dim + 3, rows = b->sequences * b->rows;
+        int64_t k_elements =
+            b->caches * b->kv_heads * snug_k_cache_elements(b->capacity, b->head_dim);
+        int64_t v_elements =
+            b->caches * b->kv_heads * snug_v_cache_elements(b->capacity, b->head_dim);
+        struct floats k = random_floats(rows * ld, i & 2 ? SPECIAL : PLAIN);
+        struct floats v = random_floats(rows * ld, i & 2 ? SPECIAL : PLAIN);
+        struct snug_kv_store args = {.sequences = b->sequences,
+                                     .rows_per_sequence = b->rows,
+                                     .kv_heads = b->kv_heads,
+                                     .head_dim = b->head_dim,
+                                     .capacity = b->capacity,
+                                     .k = k.data,
+                                     .v = v.data,
+                                     .k_ld = ld,
+                                     .v_ld = ld,
+                                     .dtype = i & 1 ? SNUG_DTYPE_F16 : SNUG_DTYPE_F32,
+                                     .caches = b->caches,
+                                     .slots = b->slots,
+                                     .positions = b->positions};
+        struct floats start = make_floats(k_elements + v_elements + 1);
+        struct floats alone = copy_floats(start), together = copy_floats(start);
+
+        compare("kv_store of slots", i, run_kv_store, &args, start);
+        run_kv_store(&args, snug_ops_ref(), NULL, together);
+        float found = 0;
+        for (int64_t s = 0; s < b->sequences; s++) {
+            struct snug_kv_store one = args;
+            one.sequences = 1;
+            one.k = k.data + s * b->rows * ld;
+            one.v = v.data + s * b->rows * ld;
+            one.slots = b->slots + s;
+            one.positions = NULL;
+            one.first_position = b->positions[s];
+            run_kv_store(&one, snug_ops_ref(), NULL, alone);
+            found += alone.data[alone.count - 1] * (float)(1 << s);
+        }
+        alone.data[alone.count - 1] = found;
+        check_floats(alone, together, "ref", "kv_store of each sequence alone", i);
+        free_floats(alone);
+        free_floats(together);
+        free_floats(k);
+        free_floats(v);
+    }
+}
+
+static void batch_attention_case(size_t number, const struct batch *b, enum snug_dtype dtype,
+                                 enum values values)
+{
+    int64_t ld = b->heads * b->head_dim + 3, heads = b->caches * b->kv_heads;
+    int64_t k_elements = b->kv_heads * snug_k_cache_elements(b->capacity, b->head_dim);
+    int64_t v_elements = b->kv_heads * snug_v_cache_elements(b->capacity, b->head_dim);
+    size_t size = snug_dtype_size(dtype);
+    struct floats q = random_floats(b->sequences * b->rows * ld, values);
+    char *k = random_panels(dtype, heads * b->capacity, b->head_dim, values);
+    char *v = random_panels(dtype, heads * snug_panel_count(b->head_dim) * SNUG_PANEL, b->capacity,
+                            values);
+    for (int64_t s = 0; s < b->sequences; s++)
+        for (int64_t h = 0; h < b->kv_heads; h++) { /* what lies behind a sequence's end */
+            int64_t at = b->slots[s] * b->kv_heads + h, keys = b->positions[s] + b->rows;
+            int64_t k_head = k_elements / b->kv_heads, v_head = v_elements / b->kv_heads;
+            poison(k + (size_t)(at * k_head) * size, dtype, k_head, b->head_dim, true, keys);
+            poison(v + (size_t)(at * v_head) * size, dtype, v_head, b->capacity, false, keys);
+        }
+    struct snug_attention args = {.sequences = b->sequences,
+                                  .rows_per_sequence = b->rows,
+                                  .heads = b->heads,
+                                  .kv_heads = b->kv_heads,
+                                  .head_dim = b->head_dim,
+                                  .capacity = b->capacity,
+                                  .keys = b->capacity,
+                                  .causal = true,
+                                  .scale = (float)(1.0 / sqrt((double)b->head_dim)),
+                                  .q = q.data,
+                                  .q_ld = ld,
+                                  .dtype = dtype,
+                                  .k_cache = k,
+                                  .v_cache = v,
+                                  .caches = b->caches,
+                                  .slots = b->slots,
+                                  .positions = b->positions,
+                                  .out_ld = ld};
+    struct floats alone = make_floats(b->sequences * b->rows * ld), together = copy_floats(alone);
+
+    compare("attention of slots", number, run_attention, &args, copy_floats(alone));
+    run_attention(&args, snug_ops_ref(), NULL, together);
+    for (int64_t s = 0; s < b->sequences; s++) {
+        struct snug_attention one = args; /* as if its cache were the only one */
+        one.sequences = 1;
+        one.q = q.data + s * b->rows * ld;
+        one.out = alone.data + s * b->rows * ld;
+        one.k_cache = k + (size_t)(b->slots[s] * k_elements) * size;
+        one.v_cache = v + (size_t)(b->slots[s] * v_elements) * size;
+        one.slots = one.positions = NULL;
+        one.first_position = b->positions[s];
+        one.keys = b->positions[s] + b->rows;
+        assert_int_equal(snug_ops_ref()->attention(&one, NULL), SNUG_STATUS_OK);
+    }
+    check_floats(alone, together, "ref", "attention of each sequence alone", number);
+    free_floats(alone);
+    free_floats(together);
+    snug_free(snug_allocator_heap(), k);
+    snug_free(snug_allocator_heap(), v);
+    free_floats(q);
+}
+
+static void test_attention_slots(void **state)
+{
+    static const enum values values[] = {PLAIN, FINITE, SPECIAL};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(batches) * 6; i++)
+        batch_attention_case(i, &batches[i / 6], i & 1 ? SNUG_DTYPE_F16 : SNUG_DTYPE_F32,
+                             values[i / 2 % 3]);
 }
 
 /* ---- moving rows ---- */
@@ -673,118 +678,6 @@ static void test_logit_stats(void **state)
     }
 }
 
-/* ---- quantised linear layers ---- */
-
-/* A row now and then without outliers, with few, with too many, with values that vanish. */
-static struct floats quantizable(int64_t rows, int64_t k, bool damaged)
-{
-    struct floats x = random_floats(rows * k, FINITE);
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t i = 0; i < k; i++) {
-            float *at = &x.data[r * k + i];
-            *at *= r % 7 == 5 ? 0x1p-110f : 1.0f;
-            if ((r % 4 == 1 && next_random() % 400 == 0) || (r % 4 == 3 && next_random() % 5 == 0))
-                *at = next_random() % 2 ? 6.0f : -77.0f;
-            if (damaged && r % 5 == 2 && next_random() % 90 == 0)
-                *at = next_random() % 2 ? NAN : INFINITY;
-        }
-    return x;
-}
-
-static void run_quantize(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
-                         struct floats out)
-{
-    struct snug_quantize a = *(const struct snug_quantize *)args;
-    a.y = out.data;
-    assert_int_equal(ops->quantize(&a, pool), SNUG_STATUS_OK);
-}
-
-static const int64_t quant_ks[] = {1,   3,   4,   7,   8,   31,  32,  33,  96,   100, 127,
-                                   128, 129, 136, 200, 255, 256, 300, 896, 1152, 2048};
-
-static void test_quantize(void **state)
-{
-    static const int64_t rows[] = {0, 1, 2, 7, 33};
-    static const float thresholds[] = {0, 6, 2.5f};
-    (void)state;
-    for (size_t i = 0; i < COUNT(quant_ks) * COUNT(rows) * 2; i++) {
-        int64_t k = quant_ks[i % COUNT(quant_ks)], r = rows[i / COUNT(quant_ks) % COUNT(rows)];
-        struct floats x = quantizable(r, k, i % 2);
-        struct snug_quantize args = {
-            .rows = r, .k = k, .x = x.data, .x_ld = k, .threshold = thresholds[i % 3]};
-        compare("quantize", i, run_quantize, &args,
-                make_floats(r * snug_quantized_row_bytes(k) / 4));
-        free_floats(x);
-    }
-}
-
-static void run_linear_quantized(const void *args, const struct snug_ops *ops,
-                                 struct snug_pool *pool, struct floats out)
-{
-    struct snug_linear_quantized a = *(const struct snug_linear_quantized *)args;
-    a.y = out.data;
-    assert_int_equal(ops->linear_quantized(&a, pool), SNUG_STATUS_OK);
-}
-
-static void linear_quantized_case(size_t number, int64_t rows, int64_t n, int64_t k)
-{
-    enum snug_quant quant = number % 2 ? SNUG_QUANT_Q4 : SNUG_QUANT_Q8;
-    const struct snug_allocator *heap = snug_allocator_heap();
-    int64_t y_ld = n + (number % 3 ? 5 : 0);
-    struct floats x = quantizable(rows, k, false), w = random_floats(n * k, FINITE);
-    struct floats bias = random_floats(n, SPECIAL);
-    struct floats records = make_floats(rows * snug_quantized_row_bytes(k) / 4 + 1);
-    unsigned char *q = snug_calloc(heap, (size_t)snug_quant_bytes(quant, n, k), 1);
-    uint16_t *scales = snug_calloc(heap, (size_t)snug_quant_scale_count(quant, n, k), 2);
-
-    if (number % 11 == 4) /* the largest sums there are */
-        for (int64_t i = 0; i < n * k; i++)
-            w.data[i] = number % 4 < 2 ? 1.0f : -1.0f;
-    if (number % 11 == 4)
-        for (int64_t i = 0; i < rows * k; i++)
-            x.data[i] = -3.0f;
-    assert_int_equal(snug_quant_pack(quant, SNUG_DTYPE_F32, w.data, n, k, 0, snug_panel_count(n), q,
-                                     scales, NULL),
-                     -1);
-    struct snug_quantize make = {
-        .rows = rows, .k = k, .x = x.data, .x_ld = k, .threshold = 6, .y = records.data};
-    assert_int_equal(snug_ops_ref()->quantize(&make, NULL), SNUG_STATUS_OK);
-    struct snug_linear_quantized args = {.rows = rows,
-                                         .n = n,
-                                         .k = k,
-                                         .x = records.data,
-                                         .quant = quant,
-                                         .w = q,
-                                         .w_scales = scales,
-                                         .bias = number % 5 ? bias.data : NULL,
-                                         .y_ld = y_ld};
-    compare(quant == SNUG_QUANT_Q8 ? "linear q8" : "linear q4", number, run_linear_quantized, &args,
-            make_floats(rows * y_ld));
-    snug_free(heap, scales);
-    snug_free(heap, q);
-    free_floats(records);
-    free_floats(bias);
-    free_floats(w);
-    free_floats(x);
-}
-
-static void test_linear_quantized(void **state)
-{
-    static const int64_t rows[] = {0, 1, 2, 5, 6, 7, 12, 13, 31, 97},
-                         ns[] = {1, 15, 16, 17, 49, 130};
-    size_t number = 0;
-    (void)state;
-    for (size_t k = 0; k < COUNT(quant_ks); k++)
-        for (size_t r = 0; r < COUNT(rows); r++)
-            for (int twice = 0; twice < 2; twice++, number++)
-                linear_quantized_case(number, rows[r], ns[(number / 2 + k) % COUNT(ns)],
-                                      quant_ks[k]);
-    linear_quantized_case(0, 4, 1040, 13000); /* more groups than one pass takes */
-    linear_quantized_case(1, 4, 1040, 13000);
-    linear_quantized_case(4, 200, 300, 640);
-    linear_quantized_case(5, 200, 300, 640);
-}
-
 /* ---- which backends there are ---- */
 
 static void test_find(void **state)
@@ -841,14 +734,23 @@ static void test_vnni_ran(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_find),         cmocka_unit_test(test_avx2_ran),
-        cmocka_unit_test(test_avx512_ran),   cmocka_unit_test(test_linear_edges),
-        cmocka_unit_test(test_linear_large), cmocka_unit_test(test_norms),
-        cmocka_unit_test(test_residual),     cmocka_unit_test(test_activations),
-        cmocka_unit_test(test_rope),         cmocka_unit_test(test_kv_store),
-        cmocka_unit_test(test_attention),    cmocka_unit_test(test_gather),
-        cmocka_unit_test(test_embed),        cmocka_unit_test(test_logit_stats),
-        cmocka_unit_test(test_quantize),     cmocka_unit_test(test_linear_quantized),
+        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_avx2_ran),
+        cmocka_unit_test(test_avx512_ran),
+        cmocka_unit_test(test_linear_edges),
+        cmocka_unit_test(test_linear_large),
+        cmocka_unit_test(test_norms),
+        cmocka_unit_test(test_residual),
+        cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_kv_store),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_gather),
+        cmocka_unit_test(test_rope_positions),
+        cmocka_unit_test(test_kv_store_slots),
+        cmocka_unit_test(test_attention_slots),
+        cmocka_unit_test(test_embed),
+        cmocka_unit_test(test_logit_stats),
         cmocka_unit_test(test_vnni_ran),
     };
     return cmocka_run_group_tests(tests, make_pools, free_pools);

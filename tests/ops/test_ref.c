@@ -226,6 +226,31 @@ static void test_rope(void **state)
     check("position 0 turns nothing", 0, x[0], 5);
 }
 
+/* Rows of different documents: a position and a row of frequencies each. */
+static void test_rope_positions(void **state)
+{
+    float inv_freq[2][3] = {{1.0f, 0.25f, 99}, {0.5f, 2.0f, 99}}, x[2 * 4];
+    const int32_t positions[2] = {9, 3};
+    struct snug_rope args = {.rows = 2,
+                             .heads = 1,
+                             .head_dim = 4,
+                             .first_position = 77,
+                             .inv_freq = inv_freq[0],
+                             .inv_freq_ld = 3,
+                             .positions = positions,
+                             .x = x,
+                             .x_ld = 4};
+
+    (void)state;
+    for (int i = 0; i < 8; i++)
+        x[i] = i % 4 < 2 ? 1 : 0;
+    assert_int_equal(snug_ops_ref()->rope(&args, NULL), SNUG_STATUS_OK);
+    for (int i = 0; i < 8; i++) {
+        double angle = (double)positions[i / 4] * (double)inv_freq[i / 4][i % 2];
+        assert_true(fabs((double)x[i] - (i % 4 < 2 ? cos(angle) : sin(angle))) < 2e-6);
+    }
+}
+
 /* ---- attention ---- */
 
 enum { KEYS = 528, DIM = 2 };
@@ -331,6 +356,67 @@ static void test_attention_groups(void **state)
     assert_int_equal(snug_ops_ref()->attention(&args, NULL), SNUG_STATUS_OK);
     for (int h = 0; h < 4; h++)
         check("heads 0, 1 read kv head 0", h, out[h * DIM], h < 2 ? 10 : 20);
+}
+
+/* Two sequences, the first in cache 1 with three keys, the second in cache 0 with one. */
+static void test_attention_slots(void **state)
+{
+    float q[2 * DIM] = {0}, out[2 * DIM] = {0};
+    static const int32_t slots[2] = {1, 0}, positions[2] = {2, 0};
+    struct snug_attention args = attention_args(1, 1, q, out);
+
+    (void)state;
+    args.sequences = 2;
+    args.caches = 2;
+    args.slots = slots;
+    args.positions = positions;
+    args.keys = KEYS;
+    args.causal = true;
+    set_key(0, 0, 1, 7);
+    set_key(0, 1, 1, NAN);
+    for (int key = 0; key < 4; key++)
+        set_key(1, key, 1, key < 3 ? (float)key : NAN);
+    assert_int_equal(snug_ops_ref()->attention(&args, NULL), SNUG_STATUS_OK);
+    check("cache 1, the mean of three", 0, out[0], 1);
+    check("cache 0, its first key", 0, out[DIM], 7);
+}
+
+static void test_kv_store_slots(void **state)
+{
+    static const int32_t slots[2] = {2, 0}, positions[2] = {5, 17};
+    float row[2 * DIM] = {1, 2, 3, INFINITY}, k[3 * 32 * DIM] = {0}, v[3 * 32 * SNUG_PANEL] = {0};
+    bool found[2] = {false, false};
+    struct snug_kv_store args = {.sequences = 2,
+                                 .rows_per_sequence = 1,
+                                 .kv_heads = 1,
+                                 .head_dim = DIM,
+                                 .capacity = 32,
+                                 .k = row,
+                                 .v = row,
+                                 .k_ld = DIM,
+                                 .v_ld = DIM,
+                                 .dtype = SNUG_DTYPE_F32,
+                                 .k_cache = k,
+                                 .v_cache = v,
+                                 .caches = 3,
+                                 .slots = slots,
+                                 .positions = positions,
+                                 .non_finite = found};
+
+    (void)state;
+    assert_int_equal(snug_ops_ref()->kv_store(&args, NULL), SNUG_STATUS_OK);
+    check("key", 0, k[2 * 32 * DIM + 0 * SNUG_PANEL + 5], 1);
+    check("key", 1, k[1 * DIM * SNUG_PANEL + 0 * SNUG_PANEL + 1], 3);
+    check("value", 0, v[2 * 32 * SNUG_PANEL + 5 * SNUG_PANEL + 1], 2);
+    check("value", 1, v[17 * SNUG_PANEL], 3);
+    assert_false(found[0]);
+    assert_true(found[1]);
+    float sum = 0;
+    for (int i = 0; i < 3 * 32 * DIM; i++)
+        sum += isfinite(k[i]) ? fabsf(k[i]) : 0;
+    check("nothing else", 0, sum, 6);
+    args.non_finite = NULL; /* nobody asks */
+    assert_int_equal(snug_ops_ref()->kv_store(&args, NULL), SNUG_STATUS_OK);
 }
 
 static void test_kv_store(void **state)
@@ -568,6 +654,79 @@ static void test_shapes(void **state)
     assert_int_equal(ops->embed(&embed, NULL), SNUG_STATUS_SHAPE);
 }
 
+/* Slots and positions that lie outside, one change at a time from what is right. */
+static void test_refuses_slots(void **state)
+{
+    float f[64] = {0}, k[2 * 16] = {0}, v[2 * 16 * SNUG_PANEL] = {0};
+    bool found[2];
+    static const struct {
+        int32_t slots[2], positions[2];
+        enum snug_status store, attend;
+    } cases[] = {
+        {{1, 0}, {15, 0}, SNUG_STATUS_OK, SNUG_STATUS_OK},
+        {{2, 0}, {15, 0}, SNUG_STATUS_SHAPE, SNUG_STATUS_SHAPE},
+        {{1, -1}, {15, 0}, SNUG_STATUS_SHAPE, SNUG_STATUS_SHAPE},
+        {{1, 1}, {15, 0}, SNUG_STATUS_SHAPE, SNUG_STATUS_OK}, /* two may read one cache */
+        {{1, 0}, {16, 0}, SNUG_STATUS_SHAPE, SNUG_STATUS_SHAPE},
+        {{1, 0}, {15, -1}, SNUG_STATUS_SHAPE, SNUG_STATUS_SHAPE},
+        {{1, 0}, {15, INT32_MAX}, SNUG_STATUS_SHAPE, SNUG_STATUS_SHAPE},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct snug_kv_store store = {.sequences = 2,
+                                      .rows_per_sequence = 1,
+                                      .kv_heads = 1,
+                                      .head_dim = 1,
+                                      .capacity = 16,
+                                      .k = f,
+                                      .v = f,
+                                      .k_ld = 1,
+                                      .v_ld = 1,
+                                      .dtype = SNUG_DTYPE_F32,
+                                      .k_cache = k,
+                                      .v_cache = v,
+                                      .caches = 2,
+                                      .slots = cases[i].slots,
+                                      .positions = cases[i].positions,
+                                      .non_finite = found};
+        struct snug_attention attention = {.sequences = 2,
+                                           .rows_per_sequence = 1,
+                                           .heads = 1,
+                                           .kv_heads = 1,
+                                           .head_dim = 1,
+                                           .capacity = 16,
+                                           .keys = 16,
+                                           .causal = true,
+                                           .q = f,
+                                           .q_ld = 1,
+                                           .dtype = SNUG_DTYPE_F32,
+                                           .k_cache = k,
+                                           .v_cache = v,
+                                           .caches = 2,
+                                           .slots = cases[i].slots,
+                                           .positions = cases[i].positions,
+                                           .out = f + 8,
+                                           .out_ld = 1};
+        assert_int_equal(snug_ops_ref()->kv_store(&store, NULL), cases[i].store);
+        assert_int_equal(snug_ops_ref()->attention(&attention, NULL), cases[i].attend);
+        struct snug_rope rope = {.rows = 2,
+                                 .heads = 1,
+                                 .head_dim = 2,
+                                 .inv_freq = f,
+                                 .positions = cases[i].positions,
+                                 .x = f + 8,
+                                 .x_ld = 2};
+        bool fits = cases[i].positions[1] >= 0 && cases[i].positions[1] < SNUG_MAX_CONTEXT;
+        assert_int_equal(snug_ops_ref()->rope(&rope, NULL),
+                         fits ? SNUG_STATUS_OK : SNUG_STATUS_SHAPE);
+        rope.head_dim = 4; /* frequencies that overlap */
+        rope.x_ld = 4;
+        rope.inv_freq_ld = 1;
+        assert_int_equal(snug_ops_ref()->rope(&rope, NULL), SNUG_STATUS_SHAPE);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -578,17 +737,21 @@ int main(void)
         cmocka_unit_test(test_norm_values),
         cmocka_unit_test(test_elementwise),
         cmocka_unit_test(test_rope),
+        cmocka_unit_test(test_rope_positions),
         cmocka_unit_test(test_attention_blocks),
         cmocka_unit_test(test_attention_fold),
         cmocka_unit_test(test_attention_causal),
         cmocka_unit_test(test_attention_groups),
         cmocka_unit_test(test_kv_store),
+        cmocka_unit_test(test_attention_slots),
+        cmocka_unit_test(test_kv_store_slots),
         cmocka_unit_test(test_patches),
         cmocka_unit_test(test_vision_rows),
         cmocka_unit_test(test_pixel_shuffle),
         cmocka_unit_test(test_embed),
         cmocka_unit_test(test_logits),
         cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_refuses_slots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -206,7 +206,7 @@ static void compare_caught(struct run_case *c, const char *name)
 static void catch_cache(struct run_case *c, const struct snug_session *session, const char *suffix)
 {
     const struct snug_text_config *t = &c->model->config.text;
-    int64_t count = t->kv_heads * session->positions * t->head_dim;
+    int64_t count = t->kv_heads * session->slots[0].positions * t->head_dim;
     float *copy = snug_alloc_array(c->g->allocator, (size_t)count, sizeof *copy);
     for (int i = 0; copy && i < t->layers * 2; i++) {
         char name[96];

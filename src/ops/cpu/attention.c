@@ -61,9 +61,18 @@ static float *output(const struct tile *tile, int row)
     return args->out + r * args->out_ld + (tile->kv_head * group + item % group) * args->head_dim;
 }
 
+/* Where the tile's keys and values lie, among all caches' heads. */
 static int64_t head_of(const struct tile *tile)
 {
-    return tile->sequence * tile->args->kv_heads + tile->kv_head;
+    return snug_slot_of(tile->args->slots, tile->sequence) * tile->args->kv_heads + tile->kv_head;
+}
+
+/* Keys that the last row of a sequence sees. */
+static int64_t keys_of(const struct snug_attention *args, int64_t sequence)
+{
+    return args->causal ? snug_first_position_of(args->positions, args->first_position, sequence) +
+                              args->rows_per_sequence
+                        : args->keys;
 }
 
 static const void *cache_at(const struct snug_attention *args, const void *cache, int64_t element)
@@ -82,11 +91,12 @@ static void load_tile(struct tile *tile, const struct snug_attention *args, int6
     tile->kv_head = head % args->kv_heads;
     tile->first_row = index % tiles * TILE_ROWS;
     tile->rows = (int)min_i64(TILE_ROWS, items - tile->first_row);
+    int64_t keys = keys_of(args, tile->sequence);
     for (int r = 0; r < tile->rows; r++) {
         int64_t item = tile->first_row + r, row = item / group;
         const float *q = args->q + (tile->sequence * args->rows_per_sequence + row) * args->q_ld +
                          (tile->kv_head * group + item % group) * args->head_dim;
-        tile->keys[r] = args->causal ? args->first_position + row + 1 : args->keys;
+        tile->keys[r] = args->causal ? keys - args->rows_per_sequence + row + 1 : keys;
         for (int64_t d = 0; d < args->head_dim; d++)
             tile->q[r * GEMM_LD + d] = q[d] * args->scale;
     }
@@ -319,7 +329,8 @@ static void fold_wave(struct wave *wave, int64_t head, bool last, float *max, fl
     }
 }
 
-/* Every row sees at least one key, and all rows of a head are one tile. */
+/* Every row sees at least one key, and all rows of a head are one tile. keys: of the sequence that
+ * sees most; tasks for blocks that another one lacks do nothing. */
 static void run_waves(const struct snug_attention *args, int64_t keys, struct snug_pool *pool)
 {
     struct wave wave = {.args = args,
@@ -347,8 +358,12 @@ enum snug_status cpu_attention(const struct snug_attention *args, struct snug_po
     int64_t items = args->rows_per_sequence * group_of(args),
             heads = args->sequences * args->kv_heads;
     int64_t rows = heads * items, tiles = heads * ceil_div(items, TILE_ROWS);
-    int64_t keys = args->causal ? args->first_position + args->rows_per_sequence : args->keys;
-    pool = pool_if(pool, 2 * rows * keys * args->head_dim, ALONE_BELOW_FMAS);
+    int64_t keys = 0, all_keys = 0; /* the most of a sequence, and the sum */
+    for (int64_t s = 0; s < args->sequences; s++) {
+        keys = max_i64(keys, keys_of(args, s));
+        all_keys += keys_of(args, s);
+    }
+    pool = pool_if(pool, 2 * items * args->kv_heads * all_keys * args->head_dim, ALONE_BELOW_FMAS);
 
     if (tiles < pool_threads(pool) && items > 0 && items <= TILE_ROWS && rows <= WAVE_ROWS &&
         rows * args->head_dim * 2 <= WAVE_FLOATS && keys > 256)

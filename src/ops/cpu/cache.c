@@ -67,23 +67,25 @@ static void kv_store_task(void *context, int64_t index, int worker)
     const struct snug_kv_store *args = context;
     int64_t sequence = index / args->kv_heads, head = index % args->kv_heads;
     int64_t first = sequence * args->rows_per_sequence;
+    int64_t cache = snug_slot_of(args->slots, sequence) * args->kv_heads + head;
+    int64_t begin = snug_first_position_of(args->positions, args->first_position, sequence);
     const float *k = args->k + first * args->k_ld + head * args->head_dim;
     const float *v = args->v + first * args->v_ld + head * args->head_dim;
     bool finite = true;
 
     (void)worker;
     for (int64_t r = 0; r < args->rows_per_sequence;) {
-        int64_t position = args->first_position + r;
+        int64_t position = begin + r;
         int64_t count = min_i64(args->rows_per_sequence - r, SNUG_PANEL - position % SNUG_PANEL);
-        finite &= store_keys(args, index * snug_k_cache_elements(args->capacity, args->head_dim),
+        finite &= store_keys(args, cache * snug_k_cache_elements(args->capacity, args->head_dim),
                              k + r * args->k_ld, position, count);
         r += count;
     }
     for (int64_t r = 0; r < args->rows_per_sequence; r++)
-        finite &= store_values(args, index * snug_v_cache_elements(args->capacity, args->head_dim),
-                               v + r * args->v_ld, args->first_position + r);
-    if (!finite)
-        __atomic_store_n(args->non_finite, true, __ATOMIC_RELAXED);
+        finite &= store_values(args, cache * snug_v_cache_elements(args->capacity, args->head_dim),
+                               v + r * args->v_ld, begin + r);
+    if (!finite && args->non_finite)
+        __atomic_store_n(&args->non_finite[sequence], true, __ATOMIC_RELAXED);
 }
 
 enum snug_status cpu_kv_store(const struct snug_kv_store *args, struct snug_pool *pool)

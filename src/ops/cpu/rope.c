@@ -24,10 +24,12 @@ static void rope_task(void *context, int64_t index, int worker)
 
     (void)worker;
     for (int64_t row = index * TASK_ROWS; row < end; row++) {
-        float position = (float)(args->first_position + row);
+        float position =
+            (float)(args->positions ? args->positions[row] : args->first_position + row);
+        const float *inv_freq = args->inv_freq + row * args->inv_freq_ld;
         for (int64_t i = 0; i < half; i++) {
             double s, c;
-            snug_sincos((double)(position * args->inv_freq[i]), &s, &c);
+            snug_sincos((double)(position * inv_freq[i]), &s, &c);
             sine[i] = (float)s;
             cosine[i] = (float)c;
         }

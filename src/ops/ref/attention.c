@@ -62,9 +62,11 @@ static void attention_task(void *context, int64_t index, int worker)
     const struct snug_attention *args = context;
     int64_t head = index % args->heads, r = index / args->heads; /* row among all sequences */
     int64_t sequence = r / args->rows_per_sequence;
-    int64_t position = args->first_position + r % args->rows_per_sequence;
+    int64_t position = snug_first_position_of(args->positions, args->first_position, sequence) +
+                       r % args->rows_per_sequence;
     int64_t keys = args->causal ? position + 1 : args->keys;
-    int64_t cache = sequence * args->kv_heads + head / (args->heads / args->kv_heads);
+    int64_t cache = snug_slot_of(args->slots, sequence) * args->kv_heads +
+                    head / (args->heads / args->kv_heads);
     struct row row = {.args = args,
                       .k_first = cache * snug_k_cache_elements(args->capacity, args->head_dim),
                       .v_first = cache * snug_v_cache_elements(args->capacity, args->head_dim),

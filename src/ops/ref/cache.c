@@ -25,15 +25,17 @@ static void kv_store_task(void *context, int64_t index, int worker)
     (void)index, (void)worker;
     for (int64_t r = 0; r < rows; r++) {
         int64_t sequence = r / args->rows_per_sequence;
-        int64_t position = args->first_position + r % args->rows_per_sequence;
+        int64_t slot = snug_slot_of(args->slots, sequence);
+        int64_t position = snug_first_position_of(args->positions, args->first_position, sequence) +
+                           r % args->rows_per_sequence;
         for (int64_t c = 0; c < args->kv_heads * args->head_dim; c++) {
-            int64_t head = sequence * args->kv_heads + c / args->head_dim, d = c % args->head_dim;
+            int64_t head = slot * args->kv_heads + c / args->head_dim, d = c % args->head_dim;
             int64_t k_at = head * k_elements + snug_panel_index(position, d, args->head_dim);
             int64_t v_at = head * v_elements + snug_panel_index(d, position, args->capacity);
             bool k_finite = store(args->dtype, args->k_cache, k_at, args->k[r * args->k_ld + c]);
             bool v_finite = store(args->dtype, args->v_cache, v_at, args->v[r * args->v_ld + c]);
-            if (!k_finite || !v_finite)
-                *args->non_finite = true;
+            if (args->non_finite && (!k_finite || !v_finite))
+                args->non_finite[sequence] = true;
         }
     }
 }

@@ -7,12 +7,13 @@ static void rope_task(void *context, int64_t row, int worker)
 {
     const struct snug_rope *args = context;
     int64_t half = args->head_dim / 2;
-    float position = (float)(args->first_position + row);
+    float position = (float)(args->positions ? args->positions[row] : args->first_position + row);
+    const float *inv_freq = args->inv_freq + row * args->inv_freq_ld;
 
     (void)worker;
     for (int64_t i = 0; i < half; i++) {
         double sine, cosine;
-        snug_sincos((double)(position * args->inv_freq[i]), &sine, &cosine);
+        snug_sincos((double)(position * inv_freq[i]), &sine, &cosine);
         float s = (float)sine, c = (float)cosine;
         for (int64_t h = 0; h < args->heads; h++) {
             float *x = args->x + row * args->x_ld + h * args->head_dim + i;

@@ -1,0 +1,74 @@
+/* What the reader's files share: one document on its way from bytes to a row.
+ * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+#ifndef SNUG_EXTRACT_READER_INTERNAL_H
+#define SNUG_EXTRACT_READER_INTERNAL_H
+
+#include "extract/reader.h"
+
+struct snug_reader {
+    const struct snug_allocator *allocator;
+    const struct snug_schema *schema;
+    struct snug_reader_options options;
+    struct snug_model *model;
+    struct snug_tokenizer *tokenizer;
+    struct snug_chat_format chat;
+    struct snug_image_tokens image_tokens;
+    struct snug_tile_options tiles;
+    int32_t stop_ids[SNUG_MAX_STOP_IDS + 1];
+    int stop_id_count;
+    struct snug_text prompt; /* the user's text, the same for every document */
+    struct snug_session session;
+};
+
+/* Reports a stage; false: the caller of the reader wants to stop. */
+bool snug_reader_goes_on(const struct snug_reader *reader, enum snug_stage stage, int64_t tokens);
+enum snug_status snug_reader_interrupted(struct snug_error *error);
+
+/* One question to the model:
+ *
+ *     open     picture decoded into tiles, prompt made; no slot is needed yet
+ *     start    in a slot: tiles seen, prompt read, first token taken
+ *     (snug_answering_advance of `answer`, with others or alone, until it is over)
+ *     finish   the answer's text
+ *
+ * free at any time: releases all that is not in the arena, and the slot. */
+struct snug_asking {
+    struct snug_reader *reader;
+    struct snug_arena *arena; /* the caller's, for what *out points to */
+    struct snug_reading *out;
+    float *pixels; /* until the tiles have been seen */
+    int64_t tiles;
+    struct snug_ids prompt;
+    uint64_t document; /* its number for the sampler */
+    int slot;          /* -1: none */
+    struct snug_generation generation;
+    struct snug_answering answer;
+    double start_ms;
+};
+
+/* *out is zeroed first; arena and out must live as long as the asking. Errors: the picture's,
+ * MEMORY, INTERRUPTED. Freed in any case. */
+SNUG_CHECK_RESULT enum snug_status
+snug_asking_open(struct snug_asking *asking, struct snug_reader *reader, const unsigned char *data,
+                 size_t size, const char *name, struct snug_arena *arena, struct snug_reading *out,
+                 struct snug_error *error);
+/* Whether it can start while others run. */
+bool snug_asking_fits(const struct snug_asking *asking);
+SNUG_CHECK_RESULT enum snug_status snug_asking_start(struct snug_asking *asking, int slot,
+                                                     struct snug_error *error);
+/* Once the answer is over: its status, or that of making its text. */
+SNUG_CHECK_RESULT enum snug_status snug_asking_finish(struct snug_asking *asking,
+                                                      struct snug_error *error);
+void snug_asking_free(struct snug_asking *asking); /* zeroed allowed */
+
+/* A row of the reader's model where nothing else is known yet. */
+void snug_reader_init_row(const struct snug_reader *reader, const char *document,
+                          struct snug_row *row);
+/* Fills it from what the model said, all of it copied into the row's arena. start_ms: when the
+ * document was opened. Errors: MEMORY. */
+SNUG_CHECK_RESULT enum snug_status snug_reader_fill_row(const struct snug_reader *reader,
+                                                        const struct snug_reading *reading,
+                                                        double start_ms, struct snug_row *row,
+                                                        struct snug_error *error);
+
+#endif
