@@ -13,6 +13,7 @@
 /* Each returns the exit code. argv[0] is the command's name. */
 int snug_cli_extract(int argc, char **argv);
 int snug_cli_eval(int argc, char **argv);
+int snug_cli_bench(int argc, char **argv);
 int snug_cli_convert(int argc, char **argv);
 int snug_cli_inspect(int argc, char **argv);
 int snug_cli_doctor(int argc, char **argv);

@@ -11,6 +11,8 @@ static const struct command {
 } commands[] = {
     {"extract", snug_cli_extract, "documents in, fields out"},
     {"eval", snug_cli_eval, "compare the fields with the truth: accuracy, intervals, baseline"},
+    {"bench", snug_cli_bench,
+     "measure this machine's limits, the kernels, or a model against them"},
     {"convert", snug_cli_convert, "quantise and pack a model once, to load at once and take less"},
     {"inspect", snug_cli_inspect, "what a model folder is, its sizes and its problems"},
     {"doctor", snug_cli_doctor, "what this machine offers and whether snug works on it"},

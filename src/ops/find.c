@@ -1,6 +1,7 @@
 /* Which backends are compiled in, and which of them this processor runs.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "ops/cpu/backends.h"
+#include "ops/peak.h"
 
 #include <string.h>
 #if defined(__x86_64__)
@@ -73,5 +74,20 @@ const struct snug_ops *snug_ops_find(const char *name)
             (!name || strcmp(name, "auto") == 0 || strcmp(name, list[count].ops->name) == 0))
             return list[count].ops;
     }
+    return NULL;
+}
+
+const struct snug_peaks *snug_peaks_find(const struct snug_ops *ops)
+{
+#if defined(__x86_64__)
+    if (ops == snug_avx2_ops())
+        return snug_avx2_peaks();
+    if (ops == snug_avxvnni_ops())
+        return snug_avxvnni_peaks();
+    if (ops == snug_avx512_ops())
+        return snug_avx512_peaks();
+    if (ops == snug_avx512vnni_ops())
+        return snug_avx512vnni_peaks();
+#endif
     return NULL;
 }

@@ -16,7 +16,7 @@
 #define SENTINEL 0x4bdeadbeu
 
 static const int thread_counts[] = {1, 2, 3, 5};
-static inline struct snug_pool *pools[COUNT(thread_counts)];
+static struct snug_pool *pools[COUNT(thread_counts)];
 
 static inline int make_pools(void **state)
 {

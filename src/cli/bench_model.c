@@ -1,0 +1,193 @@
+/* snug bench model: one model's vision tile, prompt, answer, load and memory.
+ * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+#include "cli/bench.h"
+
+#include "formats/tokenizer.h"
+#include "generate/session.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TOGETHER 4 /* documents decoded together */
+#define MOST_TOKENS 4096
+
+struct model_bench {
+    struct bench *b;
+    struct snug_model *model;
+    struct snug_session session;
+    int32_t ids[MOST_TOKENS];
+};
+
+/* A line of /proc/self/status in bytes; 0 if it cannot be read. */
+static double status_bytes(const char *name)
+{
+    char line[128];
+    double kib = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (!strncmp(line, name, strlen(name)))
+            sscanf(line + strlen(name), ": %lf", &kib);
+    if (file)
+        fclose(file);
+    return kib * 1024;
+}
+
+/* The high-water mark falls back to what is in memory now. */
+static void reset_high_water(void)
+{
+    FILE *file = fopen("/proc/self/clear_refs", "w");
+    if (file) {
+        fputs("5", file);
+        fclose(file);
+    }
+}
+
+static enum snug_status vision(struct model_bench *m, struct snug_error *error)
+{
+    const struct snug_vision_config *v = &m->model->config.vision;
+    int64_t elements = 3 * v->image_side * v->image_side;
+    int runs = m->b->quick ? 2 : 4;
+    float *pixels = snug_calloc(snug_allocator_heap(), (size_t)elements, sizeof *pixels);
+    if (!pixels)
+        return snug_error_memory(error, (size_t)elements * 4, "a tile");
+    for (int64_t i = 0; i < elements; i++)
+        pixels[i] = (float)((i * 7919) % 1000) / 250.0f - 2;
+    enum snug_status status = snug_session_begin(&m->session, MOST_TOKENS, runs, error);
+    double best = 0;
+    for (int i = 0; !status && i < runs; i++) { /* the first touches the pages */
+        double from = snug_clock_ms();
+        status = snug_session_see(&m->session, pixels, 1, error);
+        double ms = snug_clock_ms() - from;
+        best = i && (best == 0 || ms < best) ? ms : best;
+    }
+    if (!status)
+        bench_add(m->b, "vision_tile", "1", best, "ms", 0, BENCH_LIMIT_NONE);
+    snug_free(snug_allocator_heap(), pixels);
+    return status;
+}
+
+static enum snug_status prefill(struct model_bench *m, int64_t tokens, struct snug_error *error)
+{
+    char name[32], shape[32];
+    double best = 0;
+    for (int i = 0; i < (tokens < 1000 && !m->b->quick ? 3 : 1); i++) {
+        const float *logits;
+        SNUG_TRY(snug_session_begin(&m->session, MOST_TOKENS, 0, error));
+        double from = snug_clock_ms();
+        SNUG_TRY(snug_session_prompt(&m->session, m->ids, tokens, &logits, error));
+        double rate = (double)tokens / (snug_clock_ms() - from) * 1000;
+        best = rate > best ? rate : best;
+    }
+    snprintf(name, sizeof name, "prefill_%lld", (long long)tokens);
+    snprintf(shape, sizeof shape, "%lld", (long long)tokens);
+    bench_add(m->b, name, shape, best, "tokens/s", 0, BENCH_LIMIT_NONE);
+    return SNUG_STATUS_OK;
+}
+
+/* Bytes that a step of `count` documents reads: the text model's weights, and keys and values. */
+static double step_bytes(const struct model_bench *m, int64_t context, int64_t count)
+{
+    const struct snug_text_config *t = &m->model->config.text;
+    bool head = false;
+    double bytes = 0;
+    for (size_t i = 0; i < m->model->weight_count; i++) {
+        const struct snug_weight *w = &m->model->weights[i];
+        head |= !strcmp(w->name, "lm_head.weight");
+        if (!strncmp(w->name, "text.layer.", 11) || !strncmp(w->name, "lm_head.", 8))
+            bytes += (double)w->bytes;
+    }
+    for (size_t i = 0; !head && i < m->model->weight_count; i++)
+        if (!strcmp(m->model->weights[i].name, "text.embed.weight"))
+            bytes += (double)m->model->weights[i].bytes;
+    return bytes + 4.0 * (double)(t->layers * t->kv_heads * t->head_dim * context * count);
+}
+
+/* Steps at a context that is only claimed: keys and values are whatever lies there (numbers), which
+ * costs the same as a prompt that was read. */
+static enum snug_status decode(struct model_bench *m, int64_t context, int count,
+                               struct snug_error *error)
+{
+    struct snug_session_token tokens[TOGETHER] = {{0}};
+    const float *logits;
+    char name[40], shape[32];
+    double sum = 0;
+    int steps = m->b->quick ? 2 : 12;
+    for (int i = 0; i < count; i++) {
+        SNUG_TRY(snug_session_begin_slot(&m->session, i, MOST_TOKENS, 0, error));
+        m->session.slots[i].positions = context;
+        tokens[i] = (struct snug_session_token){.slot = i, .id = m->ids[i]};
+    }
+    for (int i = 0; i <= steps; i++) {
+        double from = snug_clock_ms();
+        SNUG_TRY(snug_session_step_together(&m->session, tokens, count, &logits, error));
+        sum += i ? snug_clock_ms() - from : 0;
+    }
+    for (int i = 0; i < count; i++)
+        snug_session_end(&m->session, i);
+    double ms = sum / steps;
+    snprintf(name, sizeof name, count > 1 ? "decode_x4_%lld" : "decode_%lld", (long long)context);
+    snprintf(shape, sizeof shape, "%dx%lld", count, (long long)context);
+    bench_add(m->b, name, shape, 1000.0 * count / ms, "tokens/s",
+              step_bytes(m, context, count) / ms / 1e6, BENCH_LIMIT_READ);
+    return SNUG_STATUS_OK;
+}
+
+static enum snug_status measure(struct model_bench *m, struct snug_error *error)
+{
+    static const int64_t contexts[] = {512, 3584}, prompts[] = {128, 512, 3328};
+    SNUG_TRY(vision(m, error));
+    for (int i = 0; i < (m->b->quick ? 1 : 3); i++)
+        SNUG_TRY(prefill(m, prompts[i], error));
+    bench_peaks(m->b);
+    for (int i = 0; i < (m->b->quick ? 1 : 2); i++) {
+        SNUG_TRY(decode(m, contexts[i], 1, error));
+        SNUG_TRY(decode(m, contexts[i], TOGETHER, error));
+    }
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status bench_model(struct bench *b, const struct snug_folder *folder,
+                             const struct snug_model_options *options, struct snug_error *error)
+{
+    static struct model_bench m;
+    const struct snug_allocator *heap = snug_allocator_heap();
+    struct snug_tokenizer *tokenizer = NULL;
+    double before = status_bytes("VmRSS"), start = snug_clock_ms();
+    reset_high_water();
+    m.b = b;
+    enum snug_status status =
+        snug_model_load(folder, snug_device_cpu(), b->pool, options, heap, &m.model, error);
+    double model_ms = snug_clock_ms() - start;
+    if (!status)
+        status = snug_tokenizer_load(folder, heap, &tokenizer, error);
+    double load_ms = snug_clock_ms() - start;
+    if (!status) {
+        struct snug_session_options session = snug_session_options_default();
+        session.ops = b->ops;
+        session.pool = b->pool;
+        session.slots = TOGETHER;
+        if (session.image_token_id < 0)
+            session.image_token_id = m.model->config.image_token_id;
+        snug_session_init(&m.session, m.model, &session, heap);
+        for (int i = 0; i < MOST_TOKENS; i++)
+            m.ids[i] = (int32_t)(i * 31 % 250);
+        bench_add(b, "load", "", load_ms, "ms", 0, BENCH_LIMIT_NONE);
+        bench_add(b, "load_weights", "", model_ms, "ms", 0, BENCH_LIMIT_NONE);
+        status = measure(&m, error);
+    }
+    if (!status) {
+        double mib = 1 << 20, peak = status_bytes("VmHWM") - before;
+        double planned = (double)m.model->weights_bytes + (double)m.session.peak_bytes;
+        bench_add(b, "memory_weights", "", (double)m.model->weights_bytes / mib, "MiB", 0,
+                  BENCH_LIMIT_NONE);
+        bench_add(b, "memory_planned", "4 documents", (double)m.session.peak_bytes / mib, "MiB", 0,
+                  BENCH_LIMIT_NONE);
+        bench_add(b, "memory_peak", "", peak / mib, "MiB", 0, BENCH_LIMIT_NONE);
+        bench_add(b, "memory_above_plan", "with tokeniser", (peak - planned) / mib, "MiB", 0,
+                  BENCH_LIMIT_NONE);
+    }
+    snug_session_free(&m.session);
+    snug_tokenizer_free(tokenizer);
+    snug_model_free(m.model);
+    return status;
+}
