@@ -192,9 +192,8 @@ enum snug_status cpu_linear_quantized(const struct snug_linear_quantized *args,
 static uint32_t amax_bits(const float *x, int64_t count)
 {
     int32_t most = 0;
-    const int32_t *bits = (const int32_t *)(const void *)x;
     for (int64_t i = 0; i < count; i++) {
-        int32_t m = bits[i] & 0x7fffffff;
+        int32_t m = (int32_t)(snug_f32_bits(x[i]) & 0x7fffffffu);
         most = m > most ? m : most;
     }
     return (uint32_t)most;
@@ -225,8 +224,6 @@ static void quantize_group(const float *x, int8_t *q, int16_t *sums, float *scal
 static int64_t count_outliers(const struct snug_quantize *args, const float *x)
 {
     int32_t count = 0;
-    if (args->threshold == 0)
-        return 0;
     for (int64_t i = 0; i < args->k; i++)
         count += fabsf(x[i]) >= args->threshold;
     return count <= args->k / SNUG_QUANT_GROUP ? count : 0;
@@ -250,12 +247,14 @@ static void quantize_row(const struct snug_quantize *args, int64_t r)
     struct snug_quantized_row row = snug_quantized_row(args->y, r, args->k);
 
     memset(row.q, 0, (size_t)snug_quantized_row_bytes(args->k));
-    if (amax_bits(x, args->k) >= 0x7f800000u) {
+    uint32_t amax = amax_bits(x, args->k);
+    if (amax >= 0x7f800000u) {
         for (int64_t g = 0; g < snug_quant_groups(SNUG_QUANT_Q8, args->k); g++)
             row.scale[g] = NAN;
         return;
     }
-    bool leave = count_outliers(args, x) > 0;
+    bool leave = args->threshold > 0 && snug_f32_from_bits(amax) >= args->threshold &&
+                 count_outliers(args, x) > 0;
     for (int64_t k = 0, g = 0; k < args->k; k += SNUG_QUANT_GROUP, g++) {
         int64_t count = min_i64(SNUG_QUANT_GROUP, args->k - k);
         float copy[SNUG_QUANT_GROUP] = {0};
