@@ -77,6 +77,8 @@ def wrong_options(_):
         (["extract", "a.png", "--threads", "0"], "whole number from 1"),
         (["extract", "a.png", "--threads", "2x"], "'2x'"),
         (["extract", "a.png", "--threads", "1e3"], "'1e3'"),
+        (["extract", "a.png", "--parallel", "0"], "whole number from 1 to 64"),
+        (["extract", "a.png", "--parallel", "65"], "whole number from 1 to 64"),
         (["extract", "a.png", "--threads", "99999999999999999999"], "whole number"),
         (["extract", "a.png", "--temperature", "nan"], "number from 0"),
         (["extract", "a.png", "--top-p", "0"], "number from"),
@@ -223,11 +225,11 @@ def full_disk(_):
     expect(snug("extract", SAMPLES / "receipt-01.png", "-o", "/no/such/folder/out.jsonl"), 1, "/no/such/folder")
 
 
-def start_long_run(folder, wait_rows):
+def start_long_run(folder, wait_rows, *more):
     """A run over many documents, after the first few have been read."""
     out = folder / "out.jsonl"
     many = [str(SAMPLES / "receipt-07.png")] * 200
-    process = subprocess.Popen([SNUG, "extract", *many, "-o", str(out)], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([SNUG, "extract", *many, "-o", str(out), *more], stderr=subprocess.PIPE, text=True)
     deadline = time.time() + 240
     while time.time() < deadline and sum(p.stat().st_size for p in folder.iterdir()) < wait_rows * 1000:
         time.sleep(0.05)
@@ -237,6 +239,49 @@ def start_long_run(folder, wait_rows):
 @case
 def interrupted(folder):
     process, out = start_long_run(folder, 2)
+    process.send_signal(signal.SIGINT)
+    message = process.communicate(timeout=120)[1]
+    assert process.returncode == 130 and "interrupted" in message and "200 documents" in message, message
+    rows = rows_of(out.read_text())
+    assert rows and all(row["status"] == "ok" for row in rows) and f"{len(rows)} of 200" in message, message
+    assert os.listdir(folder) == ["out.jsonl"], os.listdir(folder)
+
+
+def without_timing(path):
+    rows = rows_of(path.read_text())
+    for row in rows:
+        assert "timing_ms" in row
+        del row["timing_ms"]
+    return [json.dumps(row) for row in rows]
+
+
+@case
+def several_at_once(folder):
+    documents = sorted(SAMPLES.glob("*.png"))
+    (folder / "cut.png").write_bytes(documents[0].read_bytes()[:2000])
+    documents.insert(len(documents) // 2, folder / "cut.png")
+    texts = {}
+    for number in (1, 3, 64):
+        out = folder / f"{number}.jsonl"
+        result = snug("extract", *documents, "--parallel", number, "-o", out)
+        expect(result, 1, f"{len(documents)} of {len(documents)} documents", "1 failed",
+               "tokens/s together" if number > 1 else ", answer ")
+        texts[number] = without_timing(out)
+    assert len(texts[1]) == len(documents) and texts[1] == texts[3] == texts[64]
+    assert [json.loads(text)["document"] for text in texts[3]] == [str(path) for path in documents]
+    assert sum('"bad_format"' in text for text in texts[3]) == 1
+    sampled = []
+    for number in (1, 3):
+        out = folder / f"sampled-{number}.jsonl"
+        expect(snug("extract", *documents[:5], "--parallel", number, "-o", out, "--temperature", 0.8, "--seed", 4,
+                    "--max-new-tokens", 60), 1)
+        sampled.append(without_timing(out))
+    assert sampled[0] == sampled[1]
+
+
+@case
+def several_at_once_interrupted(folder):
+    process, out = start_long_run(folder, 4, "--parallel", "4")
     process.send_signal(signal.SIGINT)
     message = process.communicate(timeout=120)[1]
     assert process.returncode == 130 and "interrupted" in message and "200 documents" in message, message
