@@ -15,6 +15,7 @@ int snug_cli_extract(int argc, char **argv);
 int snug_cli_eval(int argc, char **argv);
 int snug_cli_inspect(int argc, char **argv);
 int snug_cli_doctor(int argc, char **argv);
+int snug_cli_synth(int argc, char **argv);
 
 /* ---- options: one table a command, from which both the parsing and the help are made ---- */
 

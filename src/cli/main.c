@@ -12,6 +12,7 @@ static const struct command {
     {"extract", snug_cli_extract, "documents in, fields out"},
     {"eval", snug_cli_eval, "compare the fields with the truth: accuracy, intervals, baseline"},
     {"inspect", snug_cli_inspect, "what a model folder is, its sizes and its problems"},
+    {"synth", snug_cli_synth, "a model folder of true shape with random weights, to measure with"},
     {"doctor", snug_cli_doctor, "what this machine offers and whether snug works on it"},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)
