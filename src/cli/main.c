@@ -15,6 +15,7 @@ static const struct command {
      "measure this machine's limits, the kernels, or a model against them"},
     {"convert", snug_cli_convert, "quantise and pack a model once, to load at once and take less"},
     {"inspect", snug_cli_inspect, "what a model folder is, its sizes and its problems"},
+    {"synth", snug_cli_synth, "a model folder of true shape with random weights, to measure with"},
     {"doctor", snug_cli_doctor, "what this machine offers and whether snug works on it"},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)

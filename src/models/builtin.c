@@ -18,6 +18,7 @@ struct tower {
 static const struct tower tower_300m = {1024, 4096, 24, 16, false};
 static const struct tower tower_6b = {3200, 12800, 45, 25, true};
 static const struct tower tower_tiny = {64, 128, 2, 2, false};
+static const struct tower tower_tiny_rms = {64, 128, 2, 2, true};
 
 static const struct architecture {
     const char *name;
@@ -29,7 +30,9 @@ static const struct architecture {
     {"internvl3-8b", 3584, 18944, 28, 28, 4, &tower_300m},
     {"internvl3-14b", 5120, 13824, 48, 40, 8, &tower_300m},
     {"internvl3-38b", 5120, 27648, 64, 40, 8, &tower_6b},
-    {"tiny", 64, 128, 2, 2, 1, &tower_tiny}, /* no model's shape: for tests */
+    /* no model's shapes: for tests */
+    {"tiny", 64, 128, 2, 2, 1, &tower_tiny},
+    {"tiny-rms", 64, 128, 2, 2, 1, &tower_tiny_rms},
 };
 #define COUNT (sizeof architectures / sizeof *architectures)
 
@@ -46,7 +49,7 @@ const char *snug_builtin_name(size_t index)
 
 const char *snug_builtin_names(void)
 {
-    return "internvl3-1b, internvl3-2b, internvl3-8b, internvl3-14b, internvl3-38b, tiny";
+    return "internvl3-1b, internvl3-2b, internvl3-8b, internvl3-14b, internvl3-38b, tiny, tiny-rms";
 }
 
 static const char *boolean(bool value)
