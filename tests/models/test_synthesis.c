@@ -248,8 +248,8 @@ static void run_model(const struct snug_folder *folder, struct measure *m)
     int64_t side = 448, elements = 3 * side * side;
     float *pixels = malloc((size_t)elements * sizeof *pixels);
     uint32_t seed = 7;
-    assert_ok(
-        snug_model_load(folder, snug_device_cpu(), NULL, snug_allocator_heap(), &model, &error));
+    assert_ok(snug_model_load(folder, snug_device_cpu(), NULL, NULL, snug_allocator_heap(), &model,
+                              &error));
     for (int64_t i = 0; i < elements; i++) {
         seed = seed * 1664525u + 1013904223u;
         pixels[i] = i % (side * side) < side * side / 2 ? 2.4f : (float)(seed >> 8) * 0x1p-22f - 2;
