@@ -68,7 +68,7 @@ EOF
     -boot-load-size 4 -boot-info-table "$work/iso"
 cat > "$work/bochsrc" <<EOF
 megs: 1024
-cpu: model=${CPU:-corei7_icelake_u}, count=1, ips=50000000, reset_on_triple_fault=0
+cpu: model=${CPU:-corei7_skylake_x}, count=1, ips=50000000, reset_on_triple_fault=0
 romimage: file=$r/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=$r/usr/share/bochs/VGABIOS-lgpl-latest
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14

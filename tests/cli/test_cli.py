@@ -341,5 +341,69 @@ def reads_with_every_layout(_):
                "1 partial")
 
 
+@case
+def convert(folder):
+    out = folder / "q8"
+    result = snug("convert", "--embedded", out)
+    expect(result, 0, "text.layer.0", "vision.layer.3", "55 weights quantised")
+    assert "model.safetensors" in os.listdir(out) and "tokenizer.json" in os.listdir(out)
+    inspected = snug("inspect", out)
+    expect(inspected, 0, "converted        q8", "usable")
+    sample = SAMPLES / "receipt-01.png"
+    a = rows_of(snug("extract", sample, "-m", out, "-q", *SHORT).stdout)[0]
+    b = rows_of(snug("extract", sample, "--quantize", "q8", "-q", *SHORT).stdout)[0]
+    assert a["raw"] == b["raw"] and a["fields"] == b["fields"], (a, b)
+    expect(snug("convert", "--embedded", out), 2, "not empty")
+    expect(snug("convert", out, folder / "again"), 2, "is a converted folder")
+    expect(snug("convert", folder / "nothing", folder / "x"), 3, "no such model folder")
+    expect(snug("convert", folder), 2, "give the folder")
+    expect(snug("convert", "--embedded", folder / "y", "--quantize", "q5"), 2, "q8, q4 or none")
+    expect(snug("convert", "--embedded", folder / "y", "--quantize-skip", "head"), 2, "vision, projector, text")
+    expect(snug("extract", sample, "-m", out, "--quantize", "q4"), 2, "converted with --quantize q8")
+    expect(snug("extract", sample, "-m", out, "--quantize-skip", "vision"), 2, "converted with --quantize-skip")
+    expect(snug("extract", sample, "--quantize", "int8"), 2, "q8, q4 or none")
+    expect(snug("convert", "--embedded", folder / "no" / "such", "-q"), 1)
+    weights = out / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-5000])
+    expect(snug("extract", sample, "-m", out), 3, "model.safetensors")
+
+
+@case
+def convert_on_a_full_disk(folder):
+    def limit():
+        import resource
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000000, 2000000))
+
+    out = folder / "q8"
+    result = subprocess.run([SNUG, "convert", "--embedded", str(out)], capture_output=True, text=True, preexec_fn=limit)
+    expect(result, 1, "model.safetensors", "File too large")
+    assert "model.safetensors" not in os.listdir(out), os.listdir(out)
+    assert len([n for n in os.listdir(out) if "safetensors" in n]) == 0, os.listdir(out)
+    expect(snug("extract", SAMPLES / "receipt-01.png", "-m", out), 3)
+    expect(snug("convert", "--embedded", out, "-q"), 0)
+
+
+@case
+def bench(folder):
+    expect(snug("bench"), 2, "peak, ops or model")
+    expect(snug("bench", "peak", "--isa", "ref"), 2, "--isa ref")
+    expect(snug("bench", "model", "-m", folder / "none", "--quick"), 3, "no such model folder")
+    for what in ("peak", "ops", "model"):
+        result = snug("bench", what, "--quick", "--json")
+        expect(result, 0)
+        report = json.loads(result.stdout)
+        assert set(report) == {"machine", "peaks", "rows"}, report.keys()
+        assert set(report["peaks"]) == {"f32_gflops", "bf16_gops", "int8_gops", "read_gbs"}
+        assert all(v > 0 for v in report["peaks"].values()), report["peaks"]
+        for row in report["rows"]:
+            assert set(row) == {"name", "shape", "value", "unit", "ratio_to_limit"}, row
+            assert row["ratio_to_limit"] is None or row["ratio_to_limit"] > 0, row
+        names = {row["name"] for row in report["rows"]}
+        wanted = {"peak": set(), "ops": {"gemm_q8", "gemv_q8", "gemm_f32", "gemv_q4", "attention_prefill"},
+                  "model": {"vision_tile", "prefill_128", "decode_512", "decode_x4_512", "load", "memory_peak"}}[what]
+        assert wanted <= names, (wanted, names)
+
+
 print(f"{counts['passed']} passed, {counts['failed']} failed, 0 skipped")
 sys.exit(1 if counts["failed"] else 0)
