@@ -46,9 +46,9 @@ static const struct snug_usage usage = {
     "tokeniser of true size: for measuring speed and memory without a download. It\n"
     "loads and runs like the real one; what it answers means nothing. DIR is created,\n"
     "or must be empty.",
-    "Exit codes: 0 written, 1 reading or writing failed, or the disk is too full, 2\n"
-    "wrong usage, 4 not enough memory, 130 interrupted. Unless it was killed, a folder\n"
-    "that is not finished is removed.\n\n"
+    "Exit codes: 0 written, 1 writing failed or the disk is too full, 2 wrong\n"
+    "usage, 4 not enough memory, 130 interrupted. A folder that is not finished is\n"
+    "removed, unless the program was killed; it then has no config.json.\n\n"
     "Examples:\n"
     "  snug synth /tmp/8b --arch internvl3-8b\n"
     "  snug synth /tmp/1b --arch internvl3-1b --outliers 0.005 --seed 7\n",

@@ -9,6 +9,7 @@ Copyright snug contributors. SPDX-License-Identifier: Apache-2.0
 import csv
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -58,10 +59,10 @@ def rows_of(text):
 @case
 def usage(_):
     expect(snug(), 2, "Usage: snug COMMAND")
-    expect(snug("--help"), 0, "extract", "eval", "inspect", "doctor")
+    expect(snug("--help"), 0, "extract", "eval", "inspect", "synth", "doctor")
     expect(snug("--version"), 0, "snug 0.")
     expect(snug("read"), 2, "no command 'read'", "--help")
-    for command in ("extract", "eval", "inspect", "doctor"):
+    for command in ("extract", "eval", "inspect", "synth", "doctor"):
         result = snug(command, "--help")
         expect(result, 0, "Usage: snug " + command)
         wide = [line for line in result.stdout.splitlines() if len(line) > 80]
@@ -89,6 +90,13 @@ def wrong_options(_):
         (["extract", "a.png", "--min-tiles", "5", "--max-tiles", "4"], "--min-tiles"),
         (["eval", "a"], "two files"),
         (["doctor", "x"], "no arguments"),
+        (["synth"], "which folder?"),
+        (["synth", "a", "b", "--arch", "tiny"], "which folder?"),
+        (["synth", "/no/such/folder/x"], "which --arch?"),
+        (["synth", "/no/such/folder/x", "--arch", "internvl3-9b"], "internvl3-38b"),
+        (["synth", "/no/such/folder/x", "--arch", "tiny", "--layers", "3"], "2 layers of text"),
+        (["synth", "/no/such/folder/x", "--arch", "tiny", "--layers", "0"], "whole number from 1"),
+        (["synth", "/no/such/folder/x", "--arch", "tiny", "--outliers", "0.02"], "from 0 to 0.01"),
     ]:
         expect(snug(*arguments), 2, text)
 
@@ -403,6 +411,83 @@ def bench(folder):
         wanted = {"peak": set(), "ops": {"gemm_q8", "gemv_q8", "gemm_f32", "gemv_q4", "attention_prefill"},
                   "model": {"vision_tile", "prefill_128", "decode_512", "decode_x4_512", "load", "memory_peak"}}[what]
         assert wanted <= names, (wanted, names)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@case
+def synth_makes_models_that_run(folder):
+    expect(snug("synth", folder / "a", "--arch", "tiny"), 0, "73 tensors", "39360512 bytes of weights in 1 file")
+    expect(snug("inspect", folder / "a"), 0, "73 of type BF16", "151674 ids", "Hugging Face template", "usable")
+    result = snug("extract", SAMPLES / "receipt-01.png", "-m", folder / "a", *SHORT)
+    expect(result, 1, "1 partial")
+    tokens = rows_of(result.stdout)[0]["tokens"]
+    # the prompt's text has about 430 characters
+    assert tokens["image"] == 256 and 90 < tokens["prompt"] - tokens["image"] < 220 and tokens["output"] == 3, tokens
+    (folder / "b").mkdir()
+    result = snug("synth", folder / "b", "--arch", "tiny", "--quiet")
+    expect(result, 0)
+    assert result.stdout + result.stderr == ""
+    assert contents(folder / "a") == contents(folder / "b"), "the same seed gives another folder"
+    expect(snug("synth", folder / "c", "--arch", "tiny", "--seed", 2), 0)
+    other = {name for name, data in contents(folder / "c").items() if data != contents(folder / "a")[name]}
+    assert other == {"model.safetensors"}, other
+    expect(snug("synth", folder / "d", "--arch", "tiny-rms", "--outliers", 0.01, "--layers", 1), 0, "40 tensors")
+    expect(snug("inspect", folder / "d"), 0, "RMSNorm, q/k norm", "1 layers of 64", "usable")
+    expect(snug("extract", SAMPLES / "receipt-01.png", "-m", folder / "d", *SHORT), 1, "1 partial")
+
+
+@case
+def synth_refuses(folder):
+    (folder / "full").mkdir()
+    (folder / "full/x").write_text("x")
+    (folder / "file").write_text("x")
+    before = sorted(folder.rglob("*"))
+    expect(snug("synth", folder / "full", "--arch", "tiny"), 2, "not empty")
+    expect(snug("synth", folder / "file", "--arch", "tiny"), 2, "no folder")
+    expect(snug("synth", folder / "none/x", "--arch", "tiny"), 1, "No such file")
+    if os.path.isdir("/dev/shm") and shutil.disk_usage("/dev/shm").free < 70e9:
+        target = Path(f"/dev/shm/snug-test-{os.getpid()}")
+        expect(snug("synth", target, "--arch", "internvl3-38b"), 1, "1456 tensors", "76776329984 bytes",
+               "of the disk is free")
+        assert not target.exists()
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10000000, 10000000))
+
+    # Python ignores SIGXFSZ, and so does then snug: the write fails as on a full disk
+    expect(snug("synth", folder / "x", "--arch", "tiny", preexec_fn=small_files, restore_signals=False), 1,
+           "File too large")
+    assert sorted(folder.rglob("*")) == before
+
+
+def start_synth(target):
+    """A synth that has written some of its weights."""
+    process = subprocess.Popen([SNUG, "synth", str(target), "--arch", "internvl3-1b"], stderr=subprocess.PIPE, text=True)
+    deadline = time.time() + 120
+    while time.time() < deadline and not (target.exists() and sum(p.stat().st_size for p in target.iterdir()) > 3000000):
+        time.sleep(0.005)
+    return process
+
+
+@case
+def synth_interrupted(folder):
+    process = start_synth(folder / "x")
+    process.send_signal(signal.SIGINT)
+    message = process.communicate(timeout=120)[1]
+    assert process.returncode == 130 and "interrupted" in message, message
+    assert not list(folder.iterdir())
+
+
+@case
+def synth_killed(folder):
+    process = start_synth(folder / "x")
+    process.kill()
+    process.wait(timeout=60)
+    assert not (folder / "x/config.json").exists()
+    expect(snug("inspect", folder / "x"), 3, "config.json")
 
 
 print(f"{counts['passed']} passed, {counts['failed']} failed, 0 skipped")
