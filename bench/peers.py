@@ -12,7 +12,8 @@ The weights are random but of equal shapes: speed does not depend on their value
     | padding to 32 | data, each tensor padded to 32
 
 There is no tokeniser in them ("no_vocab"); llama-bench feeds random tokens. A row is the median over the rounds; a round runs every
-model once, llama.cpp and snug in turns, so that a slow minute of the machine hits both. Needs: python3 with pip, cmake, ninja, g++.
+model once, llama.cpp and snug in turns, so that a slow minute of the machine hits both. Other programs' processor time is measured
+during each run and printed: above a tenth of a core the figures are not good. Needs: Linux, python3 with pip, cmake, ninja, g++.
 
 Copyright snug contributors. SPDX-License-Identifier: Apache-2.0
 """
@@ -315,9 +316,37 @@ def processor():
     return "unknown"
 
 
+class Others:
+    """Processor time that others than our children took, in cores, since it was made."""
+
+    def __init__(self):
+        self.start, self.all, self.ours = self.now()
+
+    @staticmethod
+    def now():
+        user, nice, system, _, _, irq, softirq = map(int, Path("/proc/stat").read_text().split(None, 8)[1:8])
+        times = os.times()
+        ours = times.user + times.system + times.children_user + times.children_system
+        return time.monotonic(), (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK"), ours
+
+    def cores(self):
+        now, everything, ours = self.now()
+        return round(max(0.0, (everything - self.all - (ours - self.ours)) / (now - self.start)), 2)
+
+
+def wait_until_quiet(patience_s):
+    """Returns once others take less than a tenth of a core, or when patience ends."""
+    end = time.monotonic() + patience_s
+    while time.monotonic() < end:
+        others = Others()
+        time.sleep(2)
+        if others.cores() < 0.1:
+            return
+
+
 def measure(args, bench, driver):
-    """(samples, loads): samples[(size, type, row)] = {"llama.cpp": [...], "snug": [...]}."""
-    samples, loads = {}, []
+    """(samples, others): samples[(size, type, row)] = {"llama.cpp": [...], "snug": [...]}; others: cores taken by others, a run each."""
+    samples, taken = {}, []
 
     def note(size, kind, program, rows):
         for name, value in rows.items():
@@ -326,15 +355,16 @@ def measure(args, bench, driver):
     for turn in range(args.rounds):
         for size in args.sizes:
             for kind in args.types:
-                loads.append(round(os.getloadavg()[0], 2))
-                start = time.monotonic()
+                wait_until_quiet(args.patience)
+                others = Others()
                 note(size, kind, "llama.cpp", llama_text(bench, weights(args.cache, text_gguf, "text", size, kind), args))
                 if driver and args.tiles:
                     note(size, kind, "llama.cpp", llama_vision(driver, weights(args.cache, vision_gguf, "vision", size, kind), args))
                 if args.snug and size in args.snug_models:
                     note(size, kind, "snug", snug_rows(args, size, kind))
-                say(f"round {turn + 1} of {args.rounds}: {size} {kind} {time.monotonic() - start:.0f} s, load before it {loads[-1]}")
-    return samples, loads
+                taken.append(others.cores())
+                say(f"round {turn + 1} of {args.rounds}: {size} {kind} {time.monotonic() - others.start:.0f} s, others took {taken[-1]} cores")
+    return samples, taken
 
 
 def summarise(samples):
@@ -378,6 +408,7 @@ def options():
     parser.add_argument("--depths", type=numbers, default=list(DEPTHS), help="positions in the cache before decoding")
     parser.add_argument("--tokens", type=int, default=32, help="decoded tokens a measurement")
     parser.add_argument("--tiles", type=int, default=3, help="tiles a measurement; 0: no vision row")
+    parser.add_argument("--patience", type=float, default=0, metavar="SECONDS", help="wait that long for a quiet machine before each run")
     parser.add_argument("--jobs", type=int, default=2, help="compilers at a time")
     parser.add_argument("--snug", help="the snug program; without it llama.cpp alone is timed")
     parser.add_argument("--snug-model", action="append", default=[], metavar="SIZE=DIR", help="snug's model folder of that size")
@@ -411,18 +442,19 @@ def main():
                 weights(args.cache, vision_gguf, "vision", size, kind)
     if args.build_only:
         return
-    samples, loads = measure(args, bench, driver)
+    samples, taken = measure(args, bench, driver)
     head = {"processor": processor(), "threads": args.threads, "rounds": args.rounds, "peer": f"llama.cpp of {PACKAGE}",
-            # Our own work raises it to the number of threads; the smallest is the first run's.
-            "load average before each run": f"{min(loads)} to {max(loads)}"}
+            "cores taken by others": f"{min(taken)} to {max(taken)}"}
     notes = []
+    if max(taken) >= 0.1:
+        notes.append("The machine was not quiet: these figures are too low, and their ratios doubtful.")
     if not driver or not args.tiles:
         notes.append("vision_tile: not measured" + ("" if driver else " (the driver could not be built)"))
     if not args.snug:
         notes.append("snug: not measured (--snug and --snug-model)")
     rows = summarise(samples)
     if args.json:
-        print(json.dumps({"machine": head, "loads": loads, "rows": rows, "notes": notes}, indent=1))
+        print(json.dumps({"machine": head, "others_cores": taken, "rows": rows, "notes": notes}, indent=1))
     else:
         print_table(rows, head, notes)
 
