@@ -58,7 +58,7 @@ fuzz:
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tools/fuzz.sh build-fuzz
 
 bench: all
-	@tools/bench.sh build
+	@build/snug bench ops --json
 
 install: all
 	@tools/install.sh build "$(abspath $(PREFIX))"
