@@ -257,12 +257,9 @@ static int prepare(struct bench *b, struct snug_model_options *model)
                 settings.isa ? settings.isa : "auto");
         return 2;
     }
-    if (!snug_quant_parse(settings.quantize, &model->quantize) ||
-        !snug_parts_parse(settings.skip, &model->quantize_skip)) {
-        fprintf(stderr, "snug bench: --quantize is q8, q4 or none, --quantize-skip a list of "
-                        "vision, projector, text and lm_head\n");
-        return 2;
-    }
+    int code = snug_cli_quantize("bench", settings.quantize, settings.skip, model);
+    if (code >= 0)
+        return code;
     b->threads = settings.threads ? (int)settings.threads : snug_cpu_count();
     b->quick = settings.quick;
     if (snug_pool_create(b->threads, snug_allocator_heap(), &b->pool, &error))

@@ -4,6 +4,7 @@
 #define SNUG_CLI_CLI_H
 
 #include "base/text.h"
+#include "models/model.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +14,10 @@
 /* Each returns the exit code. argv[0] is the command's name. */
 int snug_cli_extract(int argc, char **argv);
 int snug_cli_eval(int argc, char **argv);
+/* The values of --quantize and --quantize-skip; -1 to go on, 2 (said so) if one is unknown. */
+int snug_cli_quantize(const char *command, const char *quantize, const char *skip,
+                      struct snug_model_options *out);
+
 int snug_cli_bench(int argc, char **argv);
 int snug_cli_convert(int argc, char **argv);
 int snug_cli_inspect(int argc, char **argv);

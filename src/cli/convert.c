@@ -113,23 +113,6 @@ static void print_table(void)
     printf("%-28s %9.3f%%\n", "all", 100 * relative(&all));
 }
 
-static int check_names(struct snug_model_options *o)
-{
-    if (!snug_quant_parse(settings.quantize, &o->quantize)) {
-        fprintf(stderr, "snug convert: --quantize is q8, q4 or none, not '%s'\n",
-                settings.quantize);
-        return 2;
-    }
-    if (!snug_parts_parse(settings.skip, &o->quantize_skip)) {
-        fprintf(stderr,
-                "snug convert: --quantize-skip is a list of vision, projector, text and lm_head, "
-                "not '%s'\n",
-                settings.skip);
-        return 2;
-    }
-    return -1;
-}
-
 static int run(const char *in, const char *out, const struct snug_model_options *o)
 {
     const struct snug_allocator *heap = snug_allocator_heap();
@@ -174,7 +157,7 @@ int snug_cli_convert(int argc, char **argv)
     int code = snug_cli_parse(&argc, argv, &usage), count = argc - 1;
     if (code >= 0)
         return code;
-    code = check_names(&o);
+    code = snug_cli_quantize("convert", settings.quantize, settings.skip, &o);
     if (code >= 0)
         return code;
     if (count != (settings.embedded ? 1 : 2)) {

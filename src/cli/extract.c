@@ -162,24 +162,6 @@ static int check_names(struct snug_reader_options *reader, enum snug_output_form
     return -1;
 }
 
-static int check_quantize(struct snug_model_options *o)
-{
-    const char *quantize = settings.quantize;
-    if (!snug_quant_parse(quantize, &o->quantize)) {
-        fprintf(stderr, "snug extract: --quantize is q8, q4 or none, not '%s'\n", quantize);
-        return 2;
-    }
-    if (!snug_parts_parse(settings.skip, &o->quantize_skip)) {
-        fprintf(stderr,
-                "snug extract: --quantize-skip is a list of vision, projector, text and lm_head, "
-                "not '%s'\n",
-                settings.skip);
-        return 2;
-    }
-    o->outlier_threshold = (float)settings.outlier_threshold;
-    return -1;
-}
-
 static enum snug_status open_reader(struct run *run, struct snug_reader_options *o,
                                     struct snug_error *error)
 {
@@ -307,7 +289,8 @@ static int open_all(struct run *run, char *const *names, int count)
     enum snug_output_format format;
     int code = check_names(&reader, &format);
     if (code < 0)
-        code = check_quantize(&reader.model);
+        code = snug_cli_quantize("extract", settings.quantize, settings.skip, &reader.model);
+    reader.model.outlier_threshold = (float)settings.outlier_threshold;
     if (code >= 0)
         return code;
     int threads = settings.threads ? (int)settings.threads : snug_cpu_count();

@@ -156,3 +156,20 @@ int snug_cli_parse(int *argc, char **argv, const struct snug_usage *usage)
     *argc = kept;
     return -1;
 }
+
+int snug_cli_quantize(const char *command, const char *quantize, const char *skip,
+                      struct snug_model_options *out)
+{
+    if (!snug_quant_parse(quantize, &out->quantize)) {
+        fprintf(stderr, "snug %s: --quantize is q8, q4 or none, not '%s'\n", command, quantize);
+        return 2;
+    }
+    if (!snug_parts_parse(skip, &out->quantize_skip)) {
+        fprintf(stderr,
+                "snug %s: --quantize-skip is a list of vision, projector, text and lm_head, not "
+                "'%s'\n",
+                command, skip);
+        return 2;
+    }
+    return -1;
+}

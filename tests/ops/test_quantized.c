@@ -58,7 +58,7 @@ static void linear_quantized_case(size_t number, int64_t rows, int64_t n, int64_
     enum snug_quant quant = number % 2 ? SNUG_QUANT_Q4 : SNUG_QUANT_Q8;
     const struct snug_allocator *heap = snug_allocator_heap();
     int64_t y_ld = n + (number % 3 ? 5 : 0);
-    struct floats x = quantizable(rows, k, false), w = random_floats(n * k, FINITE);
+    struct floats x = quantizable(rows, k, number % 7 == 3), w = random_floats(n * k, FINITE);
     struct floats bias = random_floats(n, SPECIAL);
     struct floats records = make_floats(rows * snug_quantized_row_bytes(k) / 4 + 1);
     unsigned char *q = snug_calloc(heap, (size_t)snug_quant_bytes(quant, n, k), 1);

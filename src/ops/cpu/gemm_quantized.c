@@ -42,16 +42,6 @@ struct tile {
     int64_t w_panel, w_group;
 };
 
-/* Keeps a sum in its register where it is: left alone, the compiler computes all products first and
- * spills them, at half the speed. */
-#if defined(SNUG_SIMD_GENERIC16)
-#define KEEP(v) (void)(v)
-#elif defined(SNUG_SIMD_AVX512)
-#define KEEP(v) __asm__ volatile("" : "+v"(v))
-#else
-#define KEEP(v) __asm__ volatile("" : "+x"(v))
-#endif
-
 static ivec byte_mask(enum snug_quant quant)
 {
     return iv_set1(quant == SNUG_QUANT_Q4 ? 0x0f0f0f0f : 0x00ff00ff);

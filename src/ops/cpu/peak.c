@@ -5,16 +5,7 @@
 #include "ops/cpu/simd_int.h"
 #include "ops/peak.h"
 
-#if defined(SNUG_SIMD_GENERIC16)
-#define KEEP(v) (void)(v)
-#define CHAINS 1
-#elif defined(SNUG_SIMD_AVX512)
-#define KEEP(v) __asm__ volatile("" : "+v"(v))
-#define CHAINS 16
-#else
-#define KEEP(v) __asm__ volatile("" : "+x"(v))
-#define CHAINS 10
-#endif
+#define CHAINS (SIMD_LANES == 16 ? 16 : 10)
 #define INNER 1000 /* steps of a round */
 
 static void run_f32(int64_t rounds)

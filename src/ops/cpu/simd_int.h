@@ -194,6 +194,16 @@ ALWAYS_INLINE void iv_spread(const int8_t *a, void *out)
 }
 #endif
 
+/* Keeps a sum in its register where it is. Left alone, the compiler computes the products of many
+ * sums first and spills them, at half the speed. */
+#if defined(SNUG_SIMD_GENERIC16)
+#define KEEP(v) (void)(v)
+#elif defined(SNUG_SIMD_AVX512)
+#define KEEP(v) __asm__ volatile("" : "+v"(v))
+#else
+#define KEEP(v) __asm__ volatile("" : "+x"(v))
+#endif
+
 /* Four bytes of a row in every lane. */
 ALWAYS_INLINE ivec iv_broadcast(const void *p)
 {
