@@ -70,6 +70,9 @@ static void linear_quantized_case(size_t number, int64_t rows, int64_t n, int64_
     if (number % 11 == 4)
         for (int64_t i = 0; i < rows * k; i++)
             x.data[i] = -3.0f;
+    for (int64_t r = 0; number % 5 == 2 && r < rows; r++) /* the same channels in most rows */
+        for (int64_t i = 0; i < k / SNUG_QUANT_GROUP; i++)
+            x.data[r * k + i * 71] = r % 6 == 5 ? 0 : (float)(r + 7);
     assert_int_equal(snug_quant_pack(quant, SNUG_DTYPE_F32, w.data, n, k, 0, snug_panel_count(n), q,
                                      scales, NULL),
                      -1);

@@ -54,59 +54,90 @@ static void lay_out(const struct snug_linear_quantized *args, const struct snug_
         o->comp[at] = -128 * (sums[0] + sums[1] + sums[2] + sums[3]);
 }
 
-/* y += o of one row and panel. */
-static void add_outliers(const struct snug_linear_quantized *args,
-                         const struct snug_quantized_row *row, int64_t panel, float *y)
+/* (float)q * sw of one term and a panel's outputs. */
+ALWAYS_INLINE void weight_terms(const struct snug_linear_quantized *args, int64_t panel, int32_t k,
+                                vec out[PANEL_VECS])
 {
     bool q4 = args->quant == SNUG_QUANT_Q4;
     int64_t groups = snug_quant_groups(args->quant, args->k);
-    const unsigned char *w =
-        (const unsigned char *)args->w + panel * snug_quant_panel_bytes(args->quant, args->k);
-    const uint16_t *scales = args->w_scales + panel * groups * SNUG_PANEL;
+    const unsigned char *line = (const unsigned char *)args->w +
+                                panel * snug_quant_panel_bytes(args->quant, args->k) +
+                                (q4 ? k / 8 : k / 4) * 64;
+    const uint16_t *scale =
+        args->w_scales + (panel * groups + (q4 ? k / 32 : k / 128)) * SNUG_PANEL;
     const ivec mask = iv_set1(q4 ? 15 : 255);
     const vec offset = v_set1(q4 ? -8.0f : -128.0f);
-    vec sum[PANEL_VECS];
+    int shift = k % 4 * 8 + (q4 ? k & 4 : 0);
+    UNROLL
+    for (int v = 0; v < PANEL_VECS; v++) {
+        ivec bits = iv_and(iv_shift32(iv_load(line + v * (int64_t)sizeof bits), shift), mask);
+        vec q = v_add(iv_float(bits), offset); /* exact */
+        out[v] = v_mul(q, v_load_f16(scale + v * SIMD_LANES));
+    }
+}
 
-    for (int v = 0; v < PANEL_VECS; v++)
-        sum[v] = v_set1(0.0f);
-    for (int32_t i = 0; i < *row->count; i++) {
-        int32_t k = row->outlier_k[i];
-        const unsigned char *line = w + (q4 ? k / 8 : k / 4) * 64;
-        const uint16_t *scale = scales + (q4 ? k / 32 : k / 128) * SNUG_PANEL;
-        int shift = k % 4 * 8 + (q4 ? k & 4 : 0);
-        UNROLL
+/* The same outliers' channels as the row before? They often are: then their weights serve again. */
+static bool same_channels(const struct snug_quantized_row *a, const struct snug_quantized_row *b)
+{
+    return *a->count == *b->count &&
+           !memcmp(a->outlier_k, b->outlier_k, (size_t)*a->count * sizeof *a->outlier_k);
+}
+
+#define KEPT_TERMS 16 /* channels whose weights are kept from row to row */
+
+/* y += o of all rows of a task and one panel. */
+static void add_outliers(const struct snug_linear_quantized *args, int64_t first_row, int64_t rows,
+                         const bool *repeats, int64_t panel, float *y, int64_t y_ld)
+{
+    vec kept[KEPT_TERMS][PANEL_VECS];
+    for (int64_t r = 0; r < rows; r++) {
+        struct snug_quantized_row row = snug_quantized_row(args->x, first_row + r, args->k);
+        vec sum[PANEL_VECS];
+        if (*row.count == 0)
+            continue;
+        for (int v = 0; v < PANEL_VECS; v++)
+            sum[v] = v_set1(0.0f);
+        for (int32_t i = 0; i < *row.count; i++) {
+            vec here[PANEL_VECS], *term = i < KEPT_TERMS ? kept[i] : here;
+            if (!repeats[r] || i >= KEPT_TERMS)
+                weight_terms(args, panel, row.outlier_k[i], term);
+            UNROLL
+            for (int v = 0; v < PANEL_VECS; v++)
+                sum[v] = v_fma(v_set1(row.outlier_x[i]), term[v], sum[v]);
+        }
         for (int v = 0; v < PANEL_VECS; v++) {
-            ivec bits = iv_and(iv_shift32(iv_load(line + v * (int64_t)sizeof bits), shift), mask);
-            vec q = v_add(iv_float(bits), offset); /* exact */
-            vec term = v_mul(q, v_load_f16(scale + v * SIMD_LANES));
-            sum[v] = v_fma(v_set1(row->outlier_x[i]), term, sum[v]);
+            float *at = y + r * y_ld + v * SIMD_LANES;
+            v_store(at, v_add(v_load(at), sum[v]));
         }
     }
-    for (int v = 0; v < PANEL_VECS; v++)
-        v_store(y + v * SIMD_LANES, v_add(v_load(y + v * SIMD_LANES), sum[v]));
 }
 
 /* Outliers and bias of a task's rows; the last panel's outputs come from `tail`. */
 static void finish(const struct snug_linear_quantized *args, int64_t first_row, int64_t rows,
                    int64_t panel, int64_t end, float *tail)
 {
-    int64_t full = min_i64(end, args->n / SNUG_PANEL);
+    int64_t full = min_i64(end, args->n / SNUG_PANEL), last = min_i64(end * SNUG_PANEL, args->n);
+    float *first = args->y + first_row * args->y_ld;
+    bool repeats[CHUNK_ROWS], any = false;
 
     for (int64_t r = 0; r < rows; r++) {
         struct snug_quantized_row row = snug_quantized_row(args->x, first_row + r, args->k);
-        float *y = args->y + (first_row + r) * args->y_ld;
-        if (*row.count > 0) {
-            for (int64_t p = panel; p < full; p++)
-                add_outliers(args, &row, p, y + p * SNUG_PANEL);
-            if (full < end)
-                add_outliers(args, &row, full, tail + r * SNUG_PANEL);
-        }
+        struct snug_quantized_row before =
+            snug_quantized_row(args->x, first_row + (r ? r - 1 : 0), args->k);
+        repeats[r] = r > 0 && same_channels(&row, &before);
+        any |= *row.count > 0;
+    }
+    for (int64_t p = panel; any && p < full; p++)
+        add_outliers(args, first_row, rows, repeats, p, first + p * SNUG_PANEL, args->y_ld);
+    if (any && full < end)
+        add_outliers(args, first_row, rows, repeats, full, tail, SNUG_PANEL);
+    for (int64_t r = 0; r < rows; r++) {
+        float *y = first + r * args->y_ld;
         if (full < end)
             memcpy(y + full * SNUG_PANEL, tail + r * SNUG_PANEL,
                    (size_t)(args->n - full * SNUG_PANEL) * sizeof *y);
         if (!args->bias)
             continue;
-        int64_t last = min_i64(end * SNUG_PANEL, args->n);
         INDEPENDENT
         for (int64_t c = panel * SNUG_PANEL; c < last; c++)
             y[c] = y[c] + args->bias[c];
