@@ -166,8 +166,6 @@ enum snug_status bench_model(struct bench *b, const struct snug_folder *folder,
         session.ops = b->ops;
         session.pool = b->pool;
         session.slots = TOGETHER;
-        if (session.image_token_id < 0)
-            session.image_token_id = m.model->config.image_token_id;
         snug_session_init(&m.session, m.model, &session, heap);
         for (int i = 0; i < MOST_TOKENS; i++)
             m.ids[i] = (int32_t)(i * 31 % 250);

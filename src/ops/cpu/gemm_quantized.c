@@ -30,10 +30,9 @@
  * (q8 unpacked without VNNI), or still packed. */
 enum kind { Q8_PACKED, Q8_BLOCK, Q4_PACKED, Q4_BLOCK };
 
-#define Q8_UNPACKS (!SIMD_VNNI)         /* two lines of 16-bit integers from one of bytes */
-#define Q8_LINES (Q8_UNPACKS ? 64 : 32) /* of a group's unpacked panel */
-#define BLOCK_LINES 64                  /* at most */
-#define BLOCK_PANELS (TILE_VECS / PANEL_VECS ? TILE_VECS / PANEL_VECS : 1)
+#define Q8_UNPACKS (!SIMD_VNNI) /* two lines of 16-bit integers from one of bytes */
+#define BLOCK_LINES 64          /* at most */
+#define BLOCK_PANELS (TILE_VECS / PANEL_VECS)
 
 struct tile {
     const struct gemm_quantized *g;
@@ -147,11 +146,6 @@ ALWAYS_INLINE void sum_q4(const enum kind kind, const int rows, const int vecs,
     }
 }
 
-ALWAYS_INLINE int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* kind, rows and panels are constants wherever this is inlined. */
 ALWAYS_INLINE void tile_kernel(const enum kind kind, const int rows, const int panels,
                                const struct tile *t)
@@ -162,7 +156,7 @@ ALWAYS_INLINE void tile_kernel(const enum kind kind, const int rows, const int p
     float *y = g->y + t->row * g->y_ld + t->panel * SNUG_PANEL;
 
     for (int64_t i = t->group; i < t->group + t->groups; i++) {
-        int64_t at = i * g->rows + t->row, terms = least(SNUG_QUANT_GROUP, g->terms - i * 128);
+        int64_t at = i * g->rows + t->row, terms = min_i64(SNUG_QUANT_GROUP, g->terms - i * 128);
         const char *a = g->a + at * QUANT_A_LD;
         const float *sx = g->sx + at;
         const unsigned char *w = t->w + (i - t->group) * t->w_group;
@@ -182,7 +176,7 @@ ALWAYS_INLINE void tile_kernel(const enum kind kind, const int rows, const int p
             continue;
         }
         for (int64_t s = 0; s * SNUG_Q4_GROUP < terms; s++) {
-            int64_t octets = (least(SNUG_Q4_GROUP, terms - s * SNUG_Q4_GROUP) + 7) / 8;
+            int64_t octets = (min_i64(SNUG_Q4_GROUP, terms - s * SNUG_Q4_GROUP) + 7) / 8;
             const uint16_t *scales =
                 g->scales + t->panel * g->scale_panel + (i * 4 + s) * SNUG_PANEL;
             const int32_t *comp = g->comp + at * 4 + s;
@@ -291,7 +285,7 @@ static void many_rows(const struct gemm_quantized *g)
         for (int64_t group = 0; group < g->groups; group++) {
             struct tile t = {.g = g, .group = group, .groups = 1};
             const unsigned char *w = g->w + panel * g->w_panel + group * lines * LINE;
-            int64_t terms = least(SNUG_QUANT_GROUP, g->terms - group * SNUG_QUANT_GROUP);
+            int64_t terms = min_i64(SNUG_QUANT_GROUP, g->terms - group * SNUG_QUANT_GROUP);
             int64_t used = q4 ? (terms + 7) / 8 : (terms + 3) / 4;
             for (int64_t p = 0; unpacks && p < taken; p++)
                 unpack(g->quant, w + p * g->w_panel, used, block + p * 2 * lines * LINE);
