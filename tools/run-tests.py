@@ -239,6 +239,8 @@ class Runner:
                 self.prefix = ["setarch", "-R"]
         self.shared = self.find_shared()
         self.env = dict(os.environ, SNUG_SOURCE_ROOT=str(ROOT), CMOCKA_MESSAGE_OUTPUT="STDOUT", LC_ALL="C.UTF-8")
+        if self.slow > 1:
+            self.env["SNUG_SLOW"] = "1"  # under a sanitizer: fewer documents where all would only be more of the same
         self.env.setdefault("ASAN_OPTIONS", "detect_leaks=1:allocator_may_return_null=1:strict_string_checks=1")
         self.env.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
         self.env.setdefault("TSAN_OPTIONS", "exitcode=66:second_deadlock_stack=1")

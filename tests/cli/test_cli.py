@@ -265,7 +265,7 @@ def without_timing(path):
 
 @case
 def several_at_once(folder):
-    documents = sorted(SAMPLES.glob("*.png"))
+    documents = sorted(SAMPLES.glob("*.png"))[::4 if os.environ.get("SNUG_SLOW") else 1]
     (folder / "cut.png").write_bytes(documents[0].read_bytes()[:2000])
     documents.insert(len(documents) // 2, folder / "cut.png")
     texts = {}
