@@ -66,8 +66,8 @@ ALWAYS_INLINE void scale_into(const int rows, const int vecs, ivec acc[TILE_ROWS
     }
 }
 
-/* Packed weights are read once, from memory: a good microsecond ahead. */
-#define AHEAD 2048
+/* Packed weights are read once, from memory: two microseconds ahead. */
+#define AHEAD 4096
 ALWAYS_INLINE void prefetch(const unsigned char *w, const int vecs, int64_t w_panel)
 {
     UNROLL
