@@ -31,8 +31,8 @@ snug_tokenizer_load_files(const struct snug_blob *vocab, const struct snug_blob 
                           struct snug_tokenizer **out, struct snug_error *error);
 void snug_tokenizer_free(struct snug_tokenizer *tokenizer);
 /* What it holds of its allocator's memory now, exactly: the sum of its blocks' sizes. A loaded one
- * of 151,674 ids holds about 6 MiB; encoding adds work buffers, of which at most 2 MiB stay.
- * PCRE2's machine code (some 30 KiB) comes from the system and is not in it. */
+ * of 151,674 ids holds about 5.3 MiB; encoding adds work buffers, of which at most 2 MiB stay.
+ * PCRE2's machine code comes from the system and is not in it. */
 size_t snug_tokenizer_memory_bytes(const struct snug_tokenizer *tokenizer);
 
 /* One more than the largest id. */
