@@ -171,6 +171,7 @@ enum snug_status bench_model(struct bench *b, const struct snug_folder *folder,
             m.ids[i] = (int32_t)(i * 31 % 250);
         bench_add(b, "load", "", load_ms, "ms", 0, BENCH_LIMIT_NONE);
         bench_add(b, "load_weights", "", model_ms, "ms", 0, BENCH_LIMIT_NONE);
+        bench_add(b, "load_tokenizer", "", load_ms - model_ms, "ms", 0, BENCH_LIMIT_NONE);
         status = measure(&m, error);
     }
     if (!status) {
@@ -180,6 +181,8 @@ enum snug_status bench_model(struct bench *b, const struct snug_folder *folder,
                   BENCH_LIMIT_NONE);
         bench_add(b, "memory_planned", "4 documents", (double)m.session.peak_bytes / mib, "MiB", 0,
                   BENCH_LIMIT_NONE);
+        bench_add(b, "memory_tokenizer", "", (double)snug_tokenizer_memory_bytes(tokenizer) / mib,
+                  "MiB", 0, BENCH_LIMIT_NONE);
         bench_add(b, "memory_peak", "", peak / mib, "MiB", 0, BENCH_LIMIT_NONE);
         bench_add(b, "memory_above_plan", "with tokeniser", (peak - planned) / mib, "MiB", 0,
                   BENCH_LIMIT_NONE);

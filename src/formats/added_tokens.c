@@ -46,10 +46,14 @@ bool snug_added_set_init(struct snug_added_set *set, struct snug_added_token *to
 const struct snug_added_token *snug_added_set_find(const struct snug_added_set *set,
                                                    const char *content, size_t length)
 {
-    if (set->count == 0)
+    if (set->count == 0 || length == 0)
         return NULL;
+    unsigned first = (unsigned char)content[0];
+    size_t low = set->first[first], count = set->first[first + 1] - low;
     struct snug_added_token key = {.content = content, .length = length};
-    return bsearch(&key, set->tokens, set->count, sizeof(*set->tokens), compare_content);
+    return count == 0
+               ? NULL
+               : bsearch(&key, set->tokens + low, count, sizeof(*set->tokens), compare_content);
 }
 
 /* First index in [low, high) whose byte at depth is >= byte. All of them are longer than depth. */

@@ -61,7 +61,8 @@ static void push_pair(struct snug_tokenizer *tokenizer, int32_t position)
     const struct snug_merge *merge = snug_merge_find(tokenizer, symbol->id, right);
     if (!merge)
         return;
-    uint64_t key = ((uint64_t)(uint32_t)merge->rank << 32) | (uint32_t)position;
+    uint64_t rank = (uint64_t)(merge - tokenizer->merges);
+    uint64_t key = rank << 32 | (uint32_t)position;
     heap_push(work, (struct snug_bpe_candidate){
                         .key = key, .left = symbol->id, .right = right, .id = merge->id});
 }

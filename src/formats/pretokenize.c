@@ -38,17 +38,34 @@ enum snug_pattern snug_pattern_from_regex(const char *regex)
  * that and to a system that allows no executable memory, but only the second is no error. */
 static _Thread_local bool allocation_refused;
 
+/* In front of every block, because PCRE2 does not say how large what it gives back was. */
+struct block_header {
+    _Alignas(16) size_t total_bytes;
+};
+
 static void *pcre2_allocate(PCRE2_SIZE bytes, void *context)
 {
-    void *memory = snug_alloc(context, bytes);
-    allocation_refused |= !memory;
-    return memory;
+    struct snug_splitter *splitter = context;
+    size_t total = 0;
+    struct block_header *block = snug_add_size(bytes, sizeof(*block), &total)
+                                     ? snug_alloc(splitter->allocator, total)
+                                     : NULL;
+    allocation_refused |= !block;
+    if (!block)
+        return NULL;
+    block->total_bytes = total;
+    splitter->bytes += total;
+    return block + 1;
 }
 
 static void pcre2_release(void *memory, void *context)
 {
-    if (memory)
-        snug_free(context, memory);
+    struct snug_splitter *splitter = context;
+    if (!memory)
+        return;
+    struct block_header *block = (struct block_header *)memory - 1;
+    splitter->bytes -= block->total_bytes;
+    snug_free(splitter->allocator, block);
 }
 
 static enum snug_status compile(struct snug_splitter *splitter, enum snug_pattern pattern,
@@ -81,10 +98,9 @@ enum snug_status snug_splitter_init(struct snug_splitter *splitter, enum snug_pa
                                     const struct snug_allocator *allocator,
                                     struct snug_error *error)
 {
-    *splitter = (struct snug_splitter){0};
+    *splitter = (struct snug_splitter){.allocator = allocator};
     enum snug_status status = SNUG_STATUS_OK;
-    splitter->general =
-        pcre2_general_context_create(pcre2_allocate, pcre2_release, (void *)(uintptr_t)allocator);
+    splitter->general = pcre2_general_context_create(pcre2_allocate, pcre2_release, splitter);
     if (!splitter->general)
         status = snug_error_memory(error, 0, "the pre-tokeniser");
     if (status == SNUG_STATUS_OK)

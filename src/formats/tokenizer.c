@@ -88,12 +88,37 @@ void snug_tokenizer_free(struct snug_tokenizer *tokenizer)
     snug_free(allocator, tokenizer->added_split);
     snug_free(allocator, tokenizer->added);
     snug_free(allocator, tokenizer->contents);
+    snug_free(allocator, tokenizer->merge_pairs.slots);
     snug_free(allocator, tokenizer->merges);
-    snug_free(allocator, tokenizer->slots);
+    snug_free(allocator, tokenizer->tokens.slots);
     snug_free(allocator, tokenizer->bytes);
     snug_free(allocator, tokenizer->offsets);
     snug_free(allocator, tokenizer->flags);
     snug_free(allocator, tokenizer);
+}
+
+/* What one block holds: an allocator is never asked for nothing. */
+static size_t block(const void *memory, size_t bytes)
+{
+    return memory ? (bytes ? bytes : 1) : 0;
+}
+
+size_t snug_tokenizer_memory_bytes(const struct snug_tokenizer *t)
+{
+    const struct snug_nfc_work *nfc = &t->nfc_work;
+    const struct snug_bpe_work *bpe = &t->bpe_work;
+    size_t ids = (size_t)t->size, added = t->all.count * sizeof(*t->added);
+    size_t tables = block(t->flags, ids + 1) + block(t->offsets, (ids + 1) * sizeof(*t->offsets)) +
+                    block(t->bytes, t->offsets[ids] + 1) +
+                    block(t->tokens.slots, t->tokens.count * sizeof(*t->tokens.slots)) +
+                    block(t->merges, t->merge_count * sizeof(*t->merges)) +
+                    block(t->merge_pairs.slots, t->merge_pairs.count * sizeof(uint32_t));
+    size_t contents = block(t->contents, t->contents_bytes) + block(t->added, added) +
+                      block(t->added_split, added);
+    size_t work = nfc->capacity * sizeof(*nfc->points) + nfc->run_capacity * sizeof(*nfc->run) +
+                  nfc->text_capacity + bpe->symbol_capacity * sizeof(*bpe->symbols) +
+                  bpe->heap_capacity * sizeof(*bpe->heap);
+    return sizeof(*t) + tables + contents + t->splitter.bytes + work;
 }
 
 /* ---- look-ups ---- */

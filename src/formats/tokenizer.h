@@ -30,6 +30,10 @@ snug_tokenizer_load_files(const struct snug_blob *vocab, const struct snug_blob 
                           const char *name, const struct snug_allocator *allocator,
                           struct snug_tokenizer **out, struct snug_error *error);
 void snug_tokenizer_free(struct snug_tokenizer *tokenizer);
+/* What it holds of its allocator's memory now, exactly: the sum of its blocks' sizes. A loaded one
+ * of 151,674 ids holds about 5.3 MiB; encoding adds work buffers, of which at most 2 MiB stay.
+ * PCRE2's machine code comes from the system and is not in it. */
+size_t snug_tokenizer_memory_bytes(const struct snug_tokenizer *tokenizer);
 
 /* One more than the largest id. */
 int32_t snug_tokenizer_size(const struct snug_tokenizer *tokenizer);

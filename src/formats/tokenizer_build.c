@@ -11,8 +11,10 @@
 #include <string.h>
 
 /* Only while building. */
-#define FLAG_ENTRY 64u   /* the vocabulary has the id */
-#define FLAG_SHARED 128u /* the vocabulary has the added token's content, under its id */
+#define FLAG_ENTRY 64u /* the vocabulary has the id */
+
+/* A line of two of the longest tokens, each byte a symbol of at most two bytes. */
+#define UNESCAPED_BYTES ((size_t)4 * SNUG_MAX_TOKEN_BYTES + 1)
 
 struct build {
     const struct snug_tokenizer_source *source;
@@ -20,7 +22,14 @@ struct build {
     struct snug_error *error;
     size_t entries;         /* of the vocabulary */
     unsigned char *scratch; /* two tokens side by side */
+    char *unescaped;        /* [UNESCAPED_BYTES] for cursors */
 };
+
+static enum snug_status malformed(const struct build *build, const char *part)
+{
+    return snug_error_set(build->error, SNUG_STATUS_FORMAT, "%s: the %s is not well-formed JSON",
+                          build->source->name, part);
+}
 
 void snug_tokenizer_source_free(struct snug_tokenizer_source *source)
 {
@@ -73,51 +82,104 @@ enum snug_status snug_added_token_read_flags(json_t *object, struct snug_added_t
     return SNUG_STATUS_OK;
 }
 
-static enum snug_status check_id(const struct build *build, const char *content, json_int_t id)
+/* One entry of the vocabulary: its key, without a NUL behind it, and its id. */
+struct entry {
+    const char *key;
+    size_t length;
+    int64_t id;
+};
+
+static struct snug_json_cursor cursor_of(const struct build *build,
+                                         const struct snug_json_span *span)
+{
+    return (struct snug_json_cursor){.text = span->text + 1, /* behind the bracket */
+                                     .end = span->text + span->bytes,
+                                     .scratch = build->unescaped,
+                                     .scratch_bytes = UNESCAPED_BYTES};
+}
+
+/* For messages: as much of a text as they show. */
+static int shown(size_t length)
+{
+    return (int)(length < 64 ? length : 64);
+}
+
+/* The next entry; false behind the last one. For a vocabulary that `measure` has found in order. */
+static bool next_entry(struct snug_json_cursor *cursor, size_t index, struct entry *entry)
+{
+    if (snug_json_next(cursor, index, '}') <= 0)
+        return false;
+    cursor->scratch_used = 0;
+    SNUG_ASSERT(snug_json_take_string(cursor, &entry->key, &entry->length) &&
+                snug_json_take(cursor, ':') && snug_json_take_integer(cursor, &entry->id));
+    return true;
+}
+
+static enum snug_status check_id(const struct build *build, const char *content, size_t length,
+                                 int64_t id)
 {
     if (id < 0)
-        return snug_error_set(build->error, SNUG_STATUS_FORMAT, "%s: token \"%s\" has id %lld",
-                              build->source->name, content, (long long)id);
+        return snug_error_set(build->error, SNUG_STATUS_FORMAT, "%s: token \"%.*s\" has id %lld",
+                              build->source->name, shown(length), content, (long long)id);
     if (id >= SNUG_MAX_VOCABULARY)
         return snug_error_set(build->error, SNUG_STATUS_LIMIT,
-                              "%s: token \"%s\" has id %lld (at most %d)", build->source->name,
-                              content, (long long)id, SNUG_MAX_VOCABULARY - 1);
+                              "%s: token \"%.*s\" has id %lld (at most %d)", build->source->name,
+                              shown(length), content, (long long)id, SNUG_MAX_VOCABULARY - 1);
     return SNUG_STATUS_OK;
 }
 
-/* Largest id, number of entries; each entry by itself. */
+/* What stands before the cursor, an element of the vocabulary. */
+static enum snug_status read_entry(const struct build *build, struct snug_json_cursor *cursor,
+                                   struct entry *entry)
+{
+    const char *name = build->source->name;
+    bool string = snug_json_take_string(cursor, &entry->key, &entry->length);
+    if (cursor->too_long || (string && entry->length > SNUG_MAX_TOKEN_BYTES))
+        return snug_error_set(build->error, SNUG_STATUS_LIMIT,
+                              "%s: a vocabulary entry of more than %d bytes", name,
+                              SNUG_MAX_TOKEN_BYTES);
+    if (!string || !snug_json_take(cursor, ':'))
+        return malformed(build, "vocabulary");
+    if (entry->length == 0 || !snug_json_take_integer(cursor, &entry->id))
+        return snug_error_set(build->error, SNUG_STATUS_FORMAT,
+                              "%s: vocabulary entry \"%.*s\" is %s", name, shown(entry->length),
+                              entry->key, entry->length == 0 ? "empty" : "not an integer");
+    return check_id(build, entry->key, entry->length, entry->id);
+}
+
+/* Largest id; each entry by itself. The only pass that meets text it has not seen. */
 static enum snug_status measure(struct build *build)
 {
     const struct snug_tokenizer_source *source = build->source;
-    int32_t size = 0;
-    for (void *at = json_object_iter(source->vocabulary); at;
-         at = json_object_iter_next(source->vocabulary, at)) {
-        const char *key = json_object_iter_key(at);
-        size_t length = json_object_iter_key_len(at);
-        json_t *value = json_object_iter_value(at);
-        if (!json_is_integer(value) || length == 0)
-            return snug_error_set(build->error, SNUG_STATUS_FORMAT,
-                                  "%s: vocabulary entry \"%s\" is %s", source->name, key,
-                                  length == 0 ? "empty" : "not an integer");
-        if (length > SNUG_MAX_TOKEN_BYTES)
-            return snug_error_set(build->error, SNUG_STATUS_LIMIT,
-                                  "%s: a vocabulary entry of %zu bytes (at most %d)", source->name,
-                                  length, SNUG_MAX_TOKEN_BYTES);
-        enum snug_status status = check_id(build, key, json_integer_value(value));
+    struct snug_json_cursor cursor = cursor_of(build, &source->vocabulary);
+    int64_t size = 0;
+    size_t count = 0;
+    int more;
+    for (; (more = snug_json_next(&cursor, count, '}')) > 0; count++) {
+        struct entry entry = {0};
+        cursor.scratch_used = 0;
+        enum snug_status status = read_entry(build, &cursor, &entry);
         if (status != SNUG_STATUS_OK)
             return status;
-        if (json_integer_value(value) >= size)
-            size = (int32_t)json_integer_value(value) + 1;
-        build->entries++;
+        if (entry.id >= size)
+            size = entry.id + 1;
     }
+    if (more < 0 || cursor.text != cursor.end)
+        return malformed(build, "vocabulary");
+    if (count > SNUG_MAX_VOCABULARY)
+        return snug_error_set(build->error, SNUG_STATUS_LIMIT,
+                              "%s: %zu vocabulary entries (at most %d)", source->name, count,
+                              SNUG_MAX_VOCABULARY);
+    build->entries = count;
     for (size_t i = 0; i < source->added_count; i++) {
-        enum snug_status status = check_id(build, source->added[i].content, source->added[i].id);
+        const struct snug_added_token *token = &source->added[i];
+        enum snug_status status = check_id(build, token->content, token->length, token->id);
         if (status != SNUG_STATUS_OK)
             return status;
-        if (source->added[i].id >= size)
-            size = source->added[i].id + 1;
+        if (token->id >= size)
+            size = token->id + 1;
     }
-    build->tokenizer->size = size;
+    build->tokenizer->size = (int32_t)size;
     return SNUG_STATUS_OK;
 }
 
@@ -145,6 +207,7 @@ static enum snug_status copy_contents(struct build *build, size_t *normalized)
     for (size_t i = 0; i < count; i++)
         total += source->added[i].length * (source->added[i].normalized ? 5 : 1);
     tokenizer->contents = snug_alloc(allocator, total);
+    tokenizer->contents_bytes = total;
     tokenizer->added = snug_alloc_array(allocator, count, sizeof(*tokenizer->added));
     tokenizer->added_split = snug_alloc_array(allocator, count, sizeof(*tokenizer->added));
     if (!tokenizer->contents || !tokenizer->added || !tokenizer->added_split)
@@ -196,7 +259,7 @@ static enum snug_status build_added(struct build *build)
     if (twice)
         return snug_error_set(build->error, SNUG_STATUS_FORMAT,
                               "%s: added token \"%.*s\" stands there twice", build->source->name,
-                              (int)(twice->length < 64 ? twice->length : 64), twice->content);
+                              shown(twice->length), twice->content);
     tokenizer->bos_id = -1;
     if (build->source->bos)
         tokenizer->bos_id = snug_tokenizer_added_id(tokenizer, build->source->bos);
@@ -217,16 +280,6 @@ static enum snug_status claim_added(struct build *build)
         unsigned flags = SNUG_TOKEN_FLAG_PRESENT | SNUG_TOKEN_FLAG_ADDED;
         if (token->special)
             flags |= SNUG_TOKEN_FLAG_SPECIAL;
-        json_t *entry = json_object_getn(source->vocabulary, token->content, token->length);
-        if (entry) {
-            if (json_integer_value(entry) != token->id)
-                return snug_error_set(build->error, SNUG_STATUS_FORMAT,
-                                      "%s: \"%.64s\" has id %lld in the vocabulary and %d among "
-                                      "the added tokens",
-                                      source->name, token->content,
-                                      (long long)json_integer_value(entry), (int)token->id);
-            flags |= FLAG_SHARED;
-        }
         tokenizer->flags[token->id] = (uint8_t)flags;
     }
     for (size_t i = 0; i < source->added_count; i++) {
@@ -236,32 +289,48 @@ static enum snug_status claim_added(struct build *build)
     return SNUG_STATUS_OK;
 }
 
+static enum snug_status claim_entry(struct build *build, const struct entry *entry)
+{
+    const char *name = build->source->name, *key = entry->key;
+    struct snug_tokenizer *tokenizer = build->tokenizer;
+    int id = (int)entry->id, show = shown(entry->length);
+    uint8_t *flags = &tokenizer->flags[id];
+    const struct snug_added_token *shared =
+        snug_added_set_find(&tokenizer->all, key, entry->length);
+    if (shared && shared->id != id)
+        return snug_error_set(build->error, SNUG_STATUS_FORMAT,
+                              "%s: \"%.*s\" has id %d in the vocabulary and %d among the added "
+                              "tokens",
+                              name, show, key, id, (int)shared->id);
+    if (*flags & FLAG_ENTRY)
+        return snug_error_set(build->error, SNUG_STATUS_FORMAT,
+                              "%s: two vocabulary entries have id %d, one is \"%.*s\"", name, id,
+                              show, key);
+    if ((*flags & SNUG_TOKEN_FLAG_ADDED) && !shared)
+        return snug_error_set(build->error, SNUG_STATUS_FORMAT,
+                              "%s: id %d is \"%.*s\" in the vocabulary and another text among the "
+                              "added tokens",
+                              name, id, show, key);
+    size_t length = snug_byte_level_decode(key, entry->length, NULL);
+    if (length == SIZE_MAX && !shared)
+        return snug_error_set(
+            build->error, SNUG_STATUS_FORMAT,
+            "%s: vocabulary entry \"%.*s\" (id %d) is not written in byte symbols", name, show, key,
+            id);
+    *flags |= FLAG_ENTRY | SNUG_TOKEN_FLAG_PRESENT;
+    if (length != SIZE_MAX)
+        tokenizer->offsets[id + 1] = (uint32_t)length;
+    return SNUG_STATUS_OK;
+}
+
 static enum snug_status claim_entries(struct build *build)
 {
-    struct snug_tokenizer *tokenizer = build->tokenizer;
-    json_t *vocabulary = build->source->vocabulary;
-    for (void *at = json_object_iter(vocabulary); at; at = json_object_iter_next(vocabulary, at)) {
-        const char *key = json_object_iter_key(at);
-        int32_t id = (int32_t)json_integer_value(json_object_iter_value(at));
-        uint8_t *flags = &tokenizer->flags[id];
-        if (*flags & FLAG_ENTRY)
-            return snug_error_set(build->error, SNUG_STATUS_FORMAT,
-                                  "%s: two vocabulary entries have id %d, one is \"%.64s\"",
-                                  build->source->name, (int)id, key);
-        if ((*flags & SNUG_TOKEN_FLAG_ADDED) && !(*flags & FLAG_SHARED))
-            return snug_error_set(build->error, SNUG_STATUS_FORMAT,
-                                  "%s: id %d is \"%.64s\" in the vocabulary and another text among "
-                                  "the added tokens",
-                                  build->source->name, (int)id, key);
-        size_t length = snug_byte_level_decode(key, json_object_iter_key_len(at), NULL);
-        if (length == SIZE_MAX && !(*flags & FLAG_SHARED))
-            return snug_error_set(build->error, SNUG_STATUS_FORMAT,
-                                  "%s: vocabulary entry \"%.64s\" (id %d) is not written in byte "
-                                  "symbols",
-                                  build->source->name, key, (int)id);
-        *flags |= FLAG_ENTRY | SNUG_TOKEN_FLAG_PRESENT;
-        if (length != SIZE_MAX)
-            tokenizer->offsets[id + 1] = (uint32_t)length;
+    struct snug_json_cursor cursor = cursor_of(build, &build->source->vocabulary);
+    struct entry entry;
+    for (size_t i = 0; next_entry(&cursor, i, &entry); i++) {
+        enum snug_status status = claim_entry(build, &entry);
+        if (status != SNUG_STATUS_OK)
+            return status;
     }
     return SNUG_STATUS_OK;
 }
@@ -272,8 +341,7 @@ static enum snug_status reserve(struct build *build)
     size_t size = (size_t)tokenizer->size;
     tokenizer->flags = snug_calloc(tokenizer->allocator, size + 1, 1);
     tokenizer->offsets = snug_calloc(tokenizer->allocator, size + 1, sizeof(*tokenizer->offsets));
-    build->scratch = snug_alloc(tokenizer->allocator, 2 * SNUG_MAX_TOKEN_BYTES);
-    if (!tokenizer->flags || !tokenizer->offsets || !build->scratch)
+    if (!tokenizer->flags || !tokenizer->offsets)
         return snug_error_memory(build->error, size * 5, "the vocabulary");
     return SNUG_STATUS_OK;
 }
@@ -295,15 +363,16 @@ static enum snug_status fill(struct build *build)
     for (size_t i = 0; i < source->added_count; i++)
         (void)added_bytes(&tokenizer->added_split[i],
                           tokenizer->bytes + tokenizer->offsets[tokenizer->added_split[i].id]);
-    json_t *vocabulary = source->vocabulary;
-    for (void *at = json_object_iter(vocabulary); at; at = json_object_iter_next(vocabulary, at)) {
-        int32_t id = (int32_t)json_integer_value(json_object_iter_value(at));
-        size_t length =
-            snug_byte_level_decode(json_object_iter_key(at), json_object_iter_key_len(at),
-                                   tokenizer->bytes + tokenizer->offsets[id]);
-        /* Symbols and bytes are one to one, so two entries cannot have the same bytes. */
-        if (length != SIZE_MAX)
-            SNUG_ASSERT(snug_vocabulary_insert(tokenizer, id));
+    struct snug_json_cursor cursor = cursor_of(build, &source->vocabulary);
+    struct entry entry;
+    for (size_t i = 0; next_entry(&cursor, i, &entry); i++) {
+        size_t length = snug_byte_level_decode(entry.key, entry.length,
+                                               tokenizer->bytes + tokenizer->offsets[entry.id]);
+        /* Symbols and bytes are one to one: the same bytes are the same key. */
+        if (length != SIZE_MAX && !snug_vocabulary_insert(tokenizer, (int32_t)entry.id))
+            return snug_error_set(build->error, SNUG_STATUS_FORMAT,
+                                  "%s: vocabulary entry \"%.*s\" stands there twice", source->name,
+                                  shown(entry.length), entry.key);
     }
     for (int b = 0; b < 256; b++) {
         unsigned char byte = (unsigned char)b;
@@ -334,11 +403,11 @@ static enum snug_status add_merge(struct build *build, const char *left, size_t 
     if (ids[0] < 0 || ids[1] < 0 || ids[2] < 0)
         return snug_error_set(
             build->error, SNUG_STATUS_FORMAT, "%s: merge %zu (\"%.*s\", \"%.*s\") %s",
-            build->source->name, rank, (int)(left_length < 64 ? left_length : 64), left,
-            (int)(right_length < 64 ? right_length : 64), right,
+            build->source->name, rank, shown(left_length), left, shown(right_length), right,
             ids[0] < 0 || ids[1] < 0 ? "has a side that is not in the vocabulary"
                                      : "gives a token that is not in the vocabulary");
-    snug_merge_insert(tokenizer, ids[0], ids[1], (int32_t)rank, ids[2]);
+    snug_merge_insert(tokenizer, rank,
+                      &(struct snug_merge){.left = ids[0], .right = ids[1], .id = ids[2]});
     return SNUG_STATUS_OK;
 }
 
@@ -368,23 +437,37 @@ static enum snug_status reserve_merges(struct build *build, size_t count)
     return snug_merges_reserve(build->tokenizer, count, build->error);
 }
 
-static enum snug_status add_merge_array(struct build *build)
+/* What stands before the cursor, an element of the list. */
+static enum snug_status add_merge_element(struct build *build, struct snug_json_cursor *cursor,
+                                          size_t rank)
 {
-    json_t *merges = build->source->merge_array;
-    size_t count = json_array_size(merges);
-    enum snug_status status = reserve_merges(build, count);
-    for (size_t rank = 0; rank < count && status == SNUG_STATUS_OK; rank++) {
-        json_t *merge = json_array_get(merges, rank);
-        json_t *left = json_array_get(merge, 0), *right = json_array_get(merge, 1);
-        if (json_is_string(merge))
-            status =
-                add_merge_line(build, json_string_value(merge), json_string_length(merge), rank);
-        else if (json_array_size(merge) == 2 && json_is_string(left) && json_is_string(right))
-            status = add_merge(build, json_string_value(left), json_string_length(left),
-                               json_string_value(right), json_string_length(right), rank);
-        else
-            status = merge_form(build, rank);
+    const char *left, *right;
+    size_t left_length, right_length;
+    if (snug_json_peek(cursor) == '"') {
+        if (!snug_json_take_string(cursor, &left, &left_length))
+            return merge_form(build, rank);
+        return add_merge_line(build, left, left_length, rank);
     }
+    if (!snug_json_take(cursor, '[') || !snug_json_take_string(cursor, &left, &left_length) ||
+        !snug_json_take(cursor, ',') || !snug_json_take_string(cursor, &right, &right_length) ||
+        !snug_json_take(cursor, ']'))
+        return merge_form(build, rank);
+    return add_merge(build, left, left_length, right, right_length, rank);
+}
+
+static enum snug_status add_merge_list(struct build *build)
+{
+    const struct snug_json_span *list = &build->source->merge_list;
+    struct snug_json_cursor cursor = cursor_of(build, list);
+    enum snug_status status = reserve_merges(build, list->elements);
+    size_t rank = 0;
+    int more = 0;
+    for (; status == SNUG_STATUS_OK && (more = snug_json_next(&cursor, rank, ']')) > 0; rank++) {
+        cursor.scratch_used = 0;
+        status = add_merge_element(build, &cursor, rank);
+    }
+    if (status == SNUG_STATUS_OK && (more < 0 || cursor.text != cursor.end))
+        status = malformed(build, "list of merges");
     return status;
 }
 
@@ -412,6 +495,34 @@ static enum snug_status add_merge_text(struct build *build)
     return status;
 }
 
+static enum snug_status build_all(struct build *build)
+{
+    const struct snug_tokenizer_source *source = build->source;
+    struct snug_tokenizer *tokenizer = build->tokenizer;
+    const struct snug_allocator *allocator = source->allocator;
+    build->scratch = snug_alloc(allocator, 2 * (size_t)SNUG_MAX_TOKEN_BYTES);
+    build->unescaped = snug_alloc(allocator, UNESCAPED_BYTES);
+    if (!build->scratch || !build->unescaped)
+        return snug_error_memory(build->error, UNESCAPED_BYTES, "a token");
+    enum snug_status status = measure(build);
+    if (status == SNUG_STATUS_OK)
+        status = reserve(build);
+    if (status == SNUG_STATUS_OK)
+        status = build_added(build);
+    if (status == SNUG_STATUS_OK)
+        status = claim_added(build);
+    if (status == SNUG_STATUS_OK)
+        status = claim_entries(build);
+    if (status == SNUG_STATUS_OK)
+        status = fill(build);
+    if (status == SNUG_STATUS_OK)
+        status = source->merge_list.text ? add_merge_list(build) : add_merge_text(build);
+    if (status == SNUG_STATUS_OK)
+        status = snug_splitter_init(&tokenizer->splitter, source->pattern, allocator, build->error);
+    snug_nfc_work_free(&tokenizer->nfc_work, allocator);
+    return status;
+}
+
 enum snug_status snug_tokenizer_build(const struct snug_tokenizer_source *source,
                                       struct snug_tokenizer **out, struct snug_error *error)
 {
@@ -423,22 +534,8 @@ enum snug_status snug_tokenizer_build(const struct snug_tokenizer_source *source
     tokenizer->ignore_merges = source->ignore_merges;
     tokenizer->pattern = source->pattern;
     struct build build = {.source = source, .tokenizer = tokenizer, .error = error};
-    enum snug_status status = measure(&build);
-    if (status == SNUG_STATUS_OK)
-        status = reserve(&build);
-    if (status == SNUG_STATUS_OK)
-        status = build_added(&build);
-    if (status == SNUG_STATUS_OK)
-        status = claim_added(&build);
-    if (status == SNUG_STATUS_OK)
-        status = claim_entries(&build);
-    if (status == SNUG_STATUS_OK)
-        status = fill(&build);
-    if (status == SNUG_STATUS_OK)
-        status = source->merge_array ? add_merge_array(&build) : add_merge_text(&build);
-    if (status == SNUG_STATUS_OK)
-        status =
-            snug_splitter_init(&tokenizer->splitter, source->pattern, source->allocator, error);
+    enum snug_status status = build_all(&build);
+    snug_free(source->allocator, build.unescaped);
     snug_free(source->allocator, build.scratch);
     if (status != SNUG_STATUS_OK) {
         snug_tokenizer_free(tokenizer);
@@ -446,4 +543,21 @@ enum snug_status snug_tokenizer_build(const struct snug_tokenizer_source *source
     }
     *out = tokenizer;
     return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_tokenizer_explain(enum snug_status status, const char *json, size_t length,
+                                        const char *name, struct snug_error *error)
+{
+    json_t *root = NULL;
+    struct snug_error syntax = {0};
+    if (status == SNUG_STATUS_OK || status == SNUG_STATUS_MEMORY)
+        return status;
+    enum snug_status found = snug_json_parse(json, length, false, name, &root, &syntax);
+    if (found == SNUG_STATUS_OK) {
+        json_decref(root);
+        return status;
+    }
+    if (error)
+        *error = syntax;
+    return found;
 }

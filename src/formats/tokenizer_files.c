@@ -15,8 +15,8 @@
 
 struct old_files {
     struct snug_tokenizer_source source;
-    json_t *vocabulary, *added, *config; /* owned */
-    json_t *listed;                      /* owned: set of special tokens' contents */
+    json_t *added, *config; /* owned */
+    json_t *listed;         /* owned: set of special tokens' contents */
 };
 
 static enum snug_status parse_object(const struct snug_blob *blob, const char *folder,
@@ -33,6 +33,39 @@ static enum snug_status parse_object(const struct snug_blob *blob, const char *f
     if (status != SNUG_STATUS_OK)
         return snug_error_prefix(error, status, "%s", folder);
     return SNUG_STATUS_OK;
+}
+
+/* The vocabulary is left as text, as in tokenizer_json.c: a tree of it is for the error message. */
+static enum snug_status find_vocabulary(const struct snug_blob *vocab,
+                                        struct snug_tokenizer_source *source,
+                                        struct snug_error *error)
+{
+    const char *text = vocab->size > 0 ? (const char *)vocab->data : "";
+    struct snug_json_cursor cursor = {.text = text, .end = text + vocab->size};
+    if (vocab->size > SNUG_MAX_TOKENIZER_BYTES)
+        return snug_error_set(error, SNUG_STATUS_LIMIT, "%s: vocab.json has %zu bytes (at most %u)",
+                              source->name, vocab->size, SNUG_MAX_TOKENIZER_BYTES);
+    if (snug_json_peek(&cursor) != '{' || !snug_json_skip(&cursor, &source->vocabulary) ||
+        snug_json_peek(&cursor) != 0 || cursor.text != cursor.end)
+        return snug_error_set(error, SNUG_STATUS_FORMAT, "%s: vocab.json: not a JSON object",
+                              source->name);
+    return SNUG_STATUS_OK;
+}
+
+/* The message for a vocab.json that is no well-formed JSON goes before all others. */
+static enum snug_status explain(enum snug_status status, const struct snug_blob *vocab,
+                                const char *folder, struct snug_error *error)
+{
+    struct snug_error syntax = {0};
+    if (vocab->size > SNUG_MAX_TOKENIZER_BYTES)
+        return status;
+    enum snug_status found = snug_tokenizer_explain(status, (const char *)vocab->data, vocab->size,
+                                                    "vocab.json", &syntax);
+    if (!syntax.message[0])
+        return status;
+    if (error)
+        *error = syntax;
+    return snug_error_prefix(error, found, "%s", folder);
 }
 
 static enum snug_status check_config(const struct old_files *files, struct snug_error *error)
@@ -194,7 +227,7 @@ enum snug_status snug_tokenizer_load_files(const struct snug_blob *vocab,
     if (merges->size > SNUG_MAX_TOKENIZER_BYTES)
         return snug_error_set(error, SNUG_STATUS_LIMIT, "%s: merges.txt has %zu bytes (at most %u)",
                               name, merges->size, SNUG_MAX_TOKENIZER_BYTES);
-    enum snug_status status = parse_object(vocab, name, "vocab.json", &files.vocabulary, error);
+    enum snug_status status = find_vocabulary(vocab, &files.source, error);
     if (status == SNUG_STATUS_OK && added)
         status = parse_object(added, name, "added_tokens.json", &files.added, error);
     if (status == SNUG_STATUS_OK && config)
@@ -207,13 +240,11 @@ enum snug_status snug_tokenizer_load_files(const struct snug_blob *vocab,
         status = read_decoder(&files, error);
     if (status == SNUG_STATUS_OK)
         status = read_added_file(&files, error);
-    files.source.vocabulary = files.vocabulary;
     if (status == SNUG_STATUS_OK)
         status = snug_tokenizer_build(&files.source, out, error);
     snug_tokenizer_source_free(&files.source);
     json_decref(files.listed);
     json_decref(files.config);
     json_decref(files.added);
-    json_decref(files.vocabulary);
-    return status;
+    return explain(status, vocab, name, error);
 }

@@ -12,6 +12,7 @@
 #include "formats/tokenizer.h"
 
 #include "base/json.h"
+#include "base/json_cursor.h"
 #include "base/limits.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -106,13 +107,16 @@ enum snug_pattern { SNUG_PATTERN_QWEN2, SNUG_PATTERN_LLAMA3, SNUG_PATTERN_COUNT 
 enum snug_pattern snug_pattern_from_regex(const char *regex);
 
 struct snug_splitter {
+    const struct snug_allocator *allocator;
+    size_t bytes; /* what PCRE2 holds of the allocator's memory now */
     pcre2_general_context *general;
     pcre2_match_context *match;
     pcre2_match_data *data;
     pcre2_code *code;
 };
 /* Errors: MEMORY; UNSUPPORTED if PCRE2 was built without Unicode. *splitter is zeroed on failure.
- * The allocator must outlive the splitter. */
+ * The allocator must outlive the splitter, which must stay where it is (PCRE2 keeps its address).
+ */
 SNUG_CHECK_RESULT enum snug_status snug_splitter_init(struct snug_splitter *splitter,
                                                       enum snug_pattern pattern,
                                                       const struct snug_allocator *allocator,
@@ -126,9 +130,15 @@ SNUG_CHECK_RESULT enum snug_status snug_splitter_next(const struct snug_splitter
 
 /* ---- vocabulary and merges ---- */
 
-/* Slot of an open-addressing table; left < 0 is empty. Lower ranks merge first. */
+/* Its place in the list is its rank; lower ranks merge first. */
 struct snug_merge {
-    int32_t left, right, rank, id;
+    int32_t left, right, id;
+};
+
+/* Open addressing, one index + 1 a slot, 0 is empty; the keys are in the tables beside it. */
+struct snug_index {
+    uint32_t *slots;
+    uint32_t count; /* more than twice what it holds */
 };
 
 struct snug_bpe_symbol {
@@ -159,13 +169,14 @@ struct snug_tokenizer {
     unsigned char *bytes;  /* of all tokens, as the decoder gives them */
     int32_t byte_ids[256]; /* id of each single byte */
 
-    uint32_t *slots; /* token bytes -> id + 1; 0 is empty */
-    size_t slot_mask;
-    struct snug_merge *merges;
-    size_t merge_mask;
+    struct snug_index tokens;      /* token bytes -> id */
+    struct snug_merge *merges;     /* [merge_count], by rank */
+    size_t merge_count;            /* as many as there is room for */
+    struct snug_index merge_pairs; /* left and right -> rank */
     bool ignore_merges;
 
-    char *contents;                               /* bytes of the added tokens' contents */
+    char *contents; /* bytes of the added tokens' contents */
+    size_t contents_bytes;
     struct snug_added_token *added, *added_split; /* all; the same again, raw ones first */
     struct snug_added_set all, raw, normalized;
 
@@ -190,9 +201,10 @@ SNUG_CHECK_RESULT enum snug_status snug_merges_reserve(struct snug_tokenizer *to
                                                        size_t merges, struct snug_error *error);
 /* False if other id has the same bytes. */
 bool snug_vocabulary_insert(struct snug_tokenizer *tokenizer, int32_t id);
-/* A later merge of the same pair replaces the earlier one, as in the reference. */
-void snug_merge_insert(struct snug_tokenizer *tokenizer, int32_t left, int32_t right, int32_t rank,
-                       int32_t id);
+/* Writes merges[rank]. A later merge of the same pair replaces the earlier one, as in the
+ * reference. */
+void snug_merge_insert(struct snug_tokenizer *tokenizer, size_t rank,
+                       const struct snug_merge *merge);
 
 /* Appends the ids of one chunk, length >= 1. Errors: MEMORY. */
 SNUG_CHECK_RESULT enum snug_status snug_bpe_encode(struct snug_tokenizer *tokenizer,
@@ -202,13 +214,14 @@ void snug_bpe_work_free(struct snug_bpe_work *work, const struct snug_allocator 
 
 /* ---- loading ---- */
 
-/* What the files say, before it is checked against itself. All borrowed but for `added`. */
+/* What the files say, before it is checked against itself. All borrowed but for `added`. The two
+ * large members are text as it stands in the file, not yet looked at (snug_json_skip). */
 struct snug_tokenizer_source {
     const char *name; /* for messages */
     const struct snug_allocator *allocator;
-    json_t *vocabulary;     /* object: token -> id */
-    json_t *merge_array;    /* ["left right", ...] or [["left", "right"], ...]; NULL: */
-    const char *merge_text; /* lines "left right" */
+    struct snug_json_span vocabulary; /* object: token -> id */
+    struct snug_json_span merge_list; /* ["left right", ...] or [["left", "right"], ...]; none: */
+    const char *merge_text;           /* lines "left right" */
     size_t merge_text_bytes;
     struct snug_added_token *added; /* owned: snug_tokenizer_source_free */
     size_t added_count, added_capacity;
@@ -233,6 +246,12 @@ SNUG_CHECK_RESULT enum snug_status snug_added_token_read_flags(json_t *object,
 SNUG_CHECK_RESULT enum snug_status snug_tokenizer_build(const struct snug_tokenizer_source *source,
                                                         struct snug_tokenizer **out,
                                                         struct snug_error *error);
+/* The status and message to give for a file whose loading ended in `status`. If the file is no
+ * well-formed JSON, that comes first, in jansson's words, with line and column: it has seen a
+ * refused file as a whole, one that loads never. OK and MEMORY stay as they are. */
+SNUG_CHECK_RESULT enum snug_status snug_tokenizer_explain(enum snug_status status, const char *json,
+                                                          size_t length, const char *name,
+                                                          struct snug_error *error);
 
 /* snug_tokenizer_encode with a list of ids beside the mode. */
 SNUG_CHECK_RESULT enum snug_status

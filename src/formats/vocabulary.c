@@ -1,6 +1,6 @@
 /* The tokenizer's tables: byte symbols, token bytes -> id, pair of ids -> merge.
- * Open addressing with linear probing, at most half full: 16 bytes a merge, 4 bytes a token, one
- * block each, which loads a vocabulary of 128,000 tokens and 280,000 merges in well under a second.
+ * Open addressing with linear probing, at most half full. A slot is four bytes, the place of its
+ * key in the list that is there anyway: 8 bytes a token, 20 a merge, one block each.
  *
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "formats/tokenizer_internal.h"
@@ -80,39 +80,52 @@ static uint64_t hash_bytes(const unsigned char *bytes, size_t length)
     return mix(hash ^ tail);
 }
 
-/* A power of two, at least twice `count`. */
-static size_t table_size(size_t count)
+/* Slots for `count` keys, more than half of them empty for good. */
+static enum snug_status reserve(struct snug_index *index, size_t count,
+                                const struct snug_allocator *allocator, const char *what,
+                                struct snug_error *error)
 {
-    size_t size = 16;
-    while (size < 2 * count)
-        size *= 2;
-    return size;
+    SNUG_ASSERT(count <= SNUG_MAX_VOCABULARY);
+    size_t slots = 2 * count + 15;
+    index->slots = snug_calloc(allocator, slots, sizeof(*index->slots));
+    if (!index->slots)
+        return snug_error_memory(error, slots * sizeof(*index->slots), what);
+    index->count = (uint32_t)slots;
+    return SNUG_STATUS_OK;
+}
+
+/* Where the search for a key begins: the hash's upper half as a fraction of the slots, which need
+ * not be a power of two. */
+static uint32_t first_slot(const struct snug_index *index, uint64_t hash)
+{
+    return (uint32_t)((hash >> 32) * index->count >> 32);
+}
+
+static uint32_t next_slot(const struct snug_index *index, uint32_t at)
+{
+    return at + 1 < index->count ? at + 1 : 0;
 }
 
 enum snug_status snug_vocabulary_reserve(struct snug_tokenizer *tokenizer, size_t tokens,
                                          struct snug_error *error)
 {
-    size_t size = table_size(tokens);
-    tokenizer->slots = snug_calloc(tokenizer->allocator, size, sizeof(*tokenizer->slots));
-    if (!tokenizer->slots)
-        return snug_error_memory(error, size * sizeof(*tokenizer->slots), "the vocabulary");
-    tokenizer->slot_mask = size - 1;
-    return SNUG_STATUS_OK;
+    return reserve(&tokenizer->tokens, tokens, tokenizer->allocator, "the vocabulary", error);
 }
 
 /* The slot that holds these bytes, or the empty one where they belong. */
 static uint32_t *vocabulary_slot(const struct snug_tokenizer *tokenizer, const unsigned char *bytes,
                                  size_t length)
 {
-    size_t at = hash_bytes(bytes, length) & tokenizer->slot_mask;
-    for (;; at = (at + 1) & tokenizer->slot_mask) {
-        uint32_t slot = tokenizer->slots[at];
+    const struct snug_index *index = &tokenizer->tokens;
+    uint32_t at = first_slot(index, hash_bytes(bytes, length));
+    for (;; at = next_slot(index, at)) {
+        uint32_t slot = index->slots[at];
         if (slot == 0)
-            return &tokenizer->slots[at];
+            return &index->slots[at];
         uint32_t start = tokenizer->offsets[slot - 1];
         if (tokenizer->offsets[slot] - start == length &&
             memcmp(tokenizer->bytes + start, bytes, length) == 0)
-            return &tokenizer->slots[at];
+            return &index->slots[at];
     }
 }
 
@@ -136,38 +149,37 @@ bool snug_vocabulary_insert(struct snug_tokenizer *tokenizer, int32_t id)
 enum snug_status snug_merges_reserve(struct snug_tokenizer *tokenizer, size_t merges,
                                      struct snug_error *error)
 {
-    size_t size = table_size(merges);
-    tokenizer->merges = snug_alloc_array(tokenizer->allocator, size, sizeof(*tokenizer->merges));
+    tokenizer->merges = snug_alloc_array(tokenizer->allocator, merges, sizeof(*tokenizer->merges));
     if (!tokenizer->merges)
-        return snug_error_memory(error, size * sizeof(*tokenizer->merges), "the merges");
-    for (size_t i = 0; i < size; i++)
-        tokenizer->merges[i].left = -1;
-    tokenizer->merge_mask = size - 1;
-    return SNUG_STATUS_OK;
+        return snug_error_memory(error, merges * sizeof(*tokenizer->merges), "the merges");
+    tokenizer->merge_count = merges;
+    return reserve(&tokenizer->merge_pairs, merges, tokenizer->allocator, "the merges", error);
 }
 
-static struct snug_merge *merge_slot(const struct snug_tokenizer *tokenizer, int32_t left,
-                                     int32_t right)
+static uint32_t *merge_slot(const struct snug_tokenizer *tokenizer, int32_t left, int32_t right)
 {
+    const struct snug_index *index = &tokenizer->merge_pairs;
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    size_t at = mix(key) & tokenizer->merge_mask;
-    for (;; at = (at + 1) & tokenizer->merge_mask) {
-        struct snug_merge *merge = &tokenizer->merges[at];
-        if (merge->left < 0 || (merge->left == left && merge->right == right))
-            return merge;
+    uint32_t at = first_slot(index, mix(key));
+    for (;; at = next_slot(index, at)) {
+        uint32_t slot = index->slots[at];
+        if (slot == 0 || (tokenizer->merges[slot - 1].left == left &&
+                          tokenizer->merges[slot - 1].right == right))
+            return &index->slots[at];
     }
 }
 
 const struct snug_merge *snug_merge_find(const struct snug_tokenizer *tokenizer, int32_t left,
                                          int32_t right)
 {
-    const struct snug_merge *merge = merge_slot(tokenizer, left, right);
-    return merge->left < 0 ? NULL : merge;
+    uint32_t slot = *merge_slot(tokenizer, left, right);
+    return slot == 0 ? NULL : &tokenizer->merges[slot - 1];
 }
 
-void snug_merge_insert(struct snug_tokenizer *tokenizer, int32_t left, int32_t right, int32_t rank,
-                       int32_t id)
+void snug_merge_insert(struct snug_tokenizer *tokenizer, size_t rank,
+                       const struct snug_merge *merge)
 {
-    *merge_slot(tokenizer, left, right) =
-        (struct snug_merge){.left = left, .right = right, .rank = rank, .id = id};
+    SNUG_ASSERT(rank < tokenizer->merge_count);
+    tokenizer->merges[rank] = *merge;
+    *merge_slot(tokenizer, merge->left, merge->right) = (uint32_t)rank + 1;
 }

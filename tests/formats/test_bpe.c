@@ -18,7 +18,7 @@ static size_t plain(const struct snug_tokenizer *tokenizer, const unsigned char 
         size_t at = 0;
         for (size_t i = 0; i + 1 < count; i++) {
             const struct snug_merge *merge = snug_merge_find(tokenizer, ids[i], ids[i + 1]);
-            if (merge && (!best || merge->rank < best->rank)) {
+            if (merge && (!best || merge < best)) {
                 best = merge;
                 at = i;
             }

@@ -118,6 +118,68 @@ static void test_words(void **state)
     }
 }
 
+/* ---- memory ---- */
+
+/* An allocator that knows how many bytes are out: each block's size stands in front of it. */
+struct byte_count {
+    size_t now, peak;
+};
+static void *count_resize(void *context, void *memory, size_t bytes)
+{
+    struct byte_count *count = context;
+    size_t *old = memory ? (size_t *)memory - 2 : NULL, before = old ? *old : 0;
+    size_t *block = realloc(old, bytes + 16);
+    if (!block)
+        return NULL;
+    *block = bytes;
+    count->now += bytes - before;
+    count->peak = count->now > count->peak ? count->now : count->peak;
+    return block + 2;
+}
+static void *count_allocate(void *context, size_t bytes)
+{
+    return count_resize(context, NULL, bytes);
+}
+static void count_release(void *context, void *memory)
+{
+    struct byte_count *count = context;
+    if (memory) {
+        count->now -= ((size_t *)memory)[-2];
+        free((size_t *)memory - 2);
+    }
+}
+
+/* What it says it holds is what it holds, after loading and with work buffers; and little more was
+ * needed on the way, jansson included. */
+static void test_memory(void **state)
+{
+    (void)state;
+    static const char text[] = "the invoice e\xCC\x81 of Byzantine zephyrs <img>";
+    struct byte_count count = {0};
+    const struct snug_allocator allocator = {count_allocate, count_resize, count_release, &count};
+    struct snug_tokenizer *counted = NULL;
+    struct snug_error error;
+    struct snug_ids ids;
+    snug_allocator_set_global(&allocator);
+    enum snug_status status = snug_tokenizer_load_json(
+        snug_text_c(&json), json.length, "tokenizer.json", &allocator, &counted, &error);
+    snug_allocator_set_global(NULL);
+    assert_ok(status);
+    size_t held = count.now;
+    assert_int_equal(snug_tokenizer_memory_bytes(counted), held);
+    assert_in_range(held, 5 << 20, 7 << 20);
+    if (count.peak > held + (1 << 20))
+        fail_msg("%zu bytes at the most, %zu in the end", count.peak, held);
+    snug_ids_init(&ids, snug_allocator_heap());
+    assert_ok(
+        snug_tokenizer_encode(counted, text, sizeof text - 1, SNUG_ADDED_TOKENS_ALL, &ids, &error));
+    assert_true(count.now > held);
+    assert_int_equal(snug_tokenizer_memory_bytes(counted), count.now);
+    snug_ids_free(&ids);
+    snug_tokenizer_free(counted);
+    assert_int_equal(count.now, 0);
+}
+
 static void test_other_files(void **state)
 {
     (void)state;
@@ -162,9 +224,9 @@ static void test_sweep(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes), cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_words), cmocka_unit_test(test_other_files),
-        cmocka_unit_test(test_sweep),
+        cmocka_unit_test(test_sizes),  cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_words),  cmocka_unit_test(test_other_files),
+        cmocka_unit_test(test_memory), cmocka_unit_test(test_sweep),
     };
     return cmocka_run_group_tests_name("formats/synth_tokenizer", tests, setup, teardown);
 }

@@ -185,6 +185,86 @@ static void test_refused(void **state)
     }
 }
 
+/* What is wrong with the text as JSON comes first, with line and column, also inside the two
+ * members that jansson never sees of a good file. */
+static const struct {
+    struct parts parts;
+    enum snug_status status;
+    const char *says;
+} malformed[] = {
+    {{.entries = "\n\n\"ab\":256 \"abc\":257"}, SNUG_STATUS_FORMAT, "line 3, column"},
+    {{.entries = "\"ab\":256,"}, SNUG_STATUS_FORMAT, "line 1, column"},
+    {{.entries = "\"ab\":0256"}, SNUG_STATUS_FORMAT, "column"},
+    {{.entries = "\"ab\":9223372036854775808"}, SNUG_STATUS_FORMAT, "column"},
+    {{.entries = "\"ab\":256,\"ab\":257"}, SNUG_STATUS_FORMAT, "duplicate"},
+    {{.entries = "\"ab\":256,\"\\u0061b\":256"}, SNUG_STATUS_FORMAT, "duplicate"},
+    {{.entries = "\"\xff\":256"}, SNUG_STATUS_FORMAT, "decode byte 0xff"},
+    {{.entries = "\"ab\":256]"}, SNUG_STATUS_FORMAT, "column"},
+    {{.entries = "\"ab\":256},\"vocab\":{"}, SNUG_STATUS_FORMAT, "duplicate"},
+    {{.merges = "[\"a b\",]"}, SNUG_STATUS_FORMAT, "column"},
+    {{.merges = "[\"a b\" \"ab c\"]"}, SNUG_STATUS_FORMAT, "column"},
+    {{.merges = "[\"a b\"}"}, SNUG_STATUS_FORMAT, "column"},
+    {{.merges = "[\"a \\ud800\"]"}, SNUG_STATUS_FORMAT, "column"},
+    {{.merges = "[]", .normalizer = "{\"type\":\"NFKC\"", .entries = "\"ab\":256"},
+     SNUG_STATUS_FORMAT,
+     "column"},
+    {{.normalizer = "{\"type\":\"NFKC\"}", .merges = "[,]"}, SNUG_STATUS_FORMAT, "column"},
+    {{.merges = "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["},
+     SNUG_STATUS_LIMIT,
+     "nested"},
+};
+
+static void test_malformed(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++) {
+        struct snug_error error = {0};
+        struct snug_tokenizer *tokenizer = NULL;
+        const char *json = make_json(&malformed[i].parts);
+        enum snug_status status = snug_tokenizer_load_json(
+            json, strlen(json), "t.json", snug_allocator_heap(), &tokenizer, &error);
+        if (status != malformed[i].status || !strstr(error.message, malformed[i].says))
+            fail_msg("case %zu: %s \"%s\", expected %s with \"%s\"", i, snug_status_text(status),
+                     error.message, snug_status_text(malformed[i].status), malformed[i].says);
+        assert_null(tokenizer);
+    }
+}
+
+/* Mutated files: what jansson refuses is refused with the same status and words. */
+static void test_refused_like_jansson(void **state)
+{
+    (void)state;
+    static const char alphabet[] = "\"\\{}[]:,01-.u\n a\x1f\xc3";
+    char *json = strdup(make_json(&(struct parts){0}));
+    size_t length = strlen(json), loaded = 0, syntax = 0;
+    uint32_t random = 7;
+    assert_non_null(json);
+    for (int round = 0; round < 4000; round++) {
+        random = random * 1664525u + 1013904223u;
+        size_t at = (random >> 4) % length;
+        char kept = json[at];
+        json[at] = alphabet[(random >> 24) % (sizeof alphabet - 1)];
+        struct snug_error error = {0}, wanted = {0};
+        struct snug_tokenizer *tokenizer = NULL;
+        json_t *tree = NULL;
+        enum snug_status status = snug_tokenizer_load_json(
+            json, length, "t.json", snug_allocator_heap(), &tokenizer, &error);
+        enum snug_status expected = snug_json_parse(json, length, false, "t.json", &tree, &wanted);
+        if (expected != SNUG_STATUS_OK &&
+            (status != expected || strcmp(error.message, wanted.message) != 0))
+            fail_msg("byte %zu: %s \"%s\", expected %s \"%s\"", at, snug_status_text(status),
+                     error.message, snug_status_text(expected), wanted.message);
+        loaded += status == SNUG_STATUS_OK;
+        syntax += expected != SNUG_STATUS_OK;
+        json_decref(tree);
+        snug_tokenizer_free(tokenizer);
+        json[at] = kept;
+    }
+    free(json);
+    if (loaded < 30 || syntax < 1000)
+        fail_msg("%zu loaded, %zu malformed", loaded, syntax);
+}
+
 static void test_no_tokenizer_at_all(void **state)
 {
     (void)state;
@@ -229,6 +309,32 @@ static void check_ids(struct snug_tokenizer *tokenizer, const char *string,
 #define CHECK_IDS(tokenizer, string, added, ...)                                                   \
     check_ids(tokenizer, string, added, (const int32_t[]){__VA_ARGS__},                            \
               sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t))
+
+/* The same file with members in another order, keys written with escapes, white space anywhere. */
+static void test_other_spelling(void **state)
+{
+    (void)state;
+    struct snug_text other;
+    struct snug_error error = {0};
+    struct snug_tokenizer *tokenizer = NULL;
+    const char *json = make_json(&(struct parts){0});
+    const char *vocab = strstr(json, "{\"\\u0100\"");
+    assert_non_null(vocab);
+    snug_text_init(&other, snug_allocator_heap(), (size_t)1 << 20);
+    snug_text_printf(&other,
+                     " { \"a \\u0022 key that is no key of ours, whatever its length\" : [1,{}],"
+                     "\"\\u006dodel\"\n:\t{\"voca\\u0062\" : %.*s ,\"type\":\"BPE\", \"merges\":\n"
+                     "[ \"\\u0061 b\" , [ \"a\\u0062\" ,\"\\u0063\" ] ] } ,"
+                     "\"decoder\":{\"type\":\"ByteLevel\"},\"pre_tokenizer\":%s} ",
+                     (int)(strlen(vocab) - 2), vocab,
+                     PIPELINE(SPLIT(QWEN2, "Isolated", "false"), LEVEL));
+    assert_ok(snug_tokenizer_load_json(snug_text_c(&other), other.length, "t.json",
+                                       snug_allocator_heap(), &tokenizer, &error));
+    assert_int_equal(snug_tokenizer_size(tokenizer), 258);
+    CHECK_IDS(tokenizer, "abcab", SNUG_ADDED_TOKENS_ALL, 257, 256);
+    snug_tokenizer_free(tokenizer);
+    snug_text_free(&other);
+}
 
 static void test_modes(void **state)
 {
@@ -536,7 +642,7 @@ static void sweep(const char *path)
 {
     const struct snug_allocator *before = snug_allocator_global();
     unsigned refused = 0;
-    for (uint64_t fail_at = 1;; fail_at += fail_at < 300 ? 1 : 7) {
+    for (uint64_t fail_at = 1;; fail_at++) {
         struct snug_error error = {0};
         snug_counting_allocator_init(&counting, snug_allocator_heap(), fail_at);
         snug_allocator_set_global(&counting.allocator);
@@ -554,7 +660,7 @@ static void sweep(const char *path)
                      error.message);
         refused += status == SNUG_STATUS_MEMORY;
     }
-    assert_true(refused > 300);
+    assert_true(refused > 200);
 }
 
 static void test_sweep(void **state)
@@ -567,13 +673,14 @@ static void test_sweep(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),      cmocka_unit_test(test_no_tokenizer_at_all),
-        cmocka_unit_test(test_modes),        cmocka_unit_test(test_ignore_merges),
-        cmocka_unit_test(test_normalizer),   cmocka_unit_test(test_template),
-        cmocka_unit_test(test_shared_entry), cmocka_unit_test(test_texts_refused),
-        cmocka_unit_test(test_older_files),  cmocka_unit_test(test_special_by_lists),
-        cmocka_unit_test(test_decode),       cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_sweep),
+        cmocka_unit_test(test_refused),          cmocka_unit_test(test_no_tokenizer_at_all),
+        cmocka_unit_test(test_malformed),        cmocka_unit_test(test_refused_like_jansson),
+        cmocka_unit_test(test_other_spelling),   cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_ignore_merges),    cmocka_unit_test(test_normalizer),
+        cmocka_unit_test(test_template),         cmocka_unit_test(test_shared_entry),
+        cmocka_unit_test(test_texts_refused),    cmocka_unit_test(test_older_files),
+        cmocka_unit_test(test_special_by_lists), cmocka_unit_test(test_decode),
+        cmocka_unit_test(test_hostile),          cmocka_unit_test(test_sweep),
     };
     snug_text_init(&text, snug_allocator_heap(), (size_t)1 << 20);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
