@@ -34,8 +34,8 @@ static inline int make_pools(void **state)
     if (only_backend)
         pool_count = 1;
     const char *stride = getenv("SNUG_TEST_STRIDE");
-    if (stride && atoi(stride) > 0)
-        comparison_stride = (size_t)atoi(stride);
+    if (stride && strtoul(stride, NULL, 10) > 0)
+        comparison_stride = strtoul(stride, NULL, 10);
     for (size_t i = 0; i < pool_count; i++)
         if (snug_pool_create(thread_counts[i], snug_allocator_heap(), &pools[i], NULL))
             return -1;
