@@ -1,5 +1,8 @@
 /* What the tests of backends share: pools, random inputs, and the comparison with the reference
- * under sentinels. Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+ * under sentinels. Copyright snug contributors. SPDX-License-Identifier: Apache-2.0
+ *
+ * For slow (emulated) processors: SNUG_TEST_BACKEND=NAME compares this backend alone, with pools of
+ * one thread; a failure if it cannot run. SNUG_TEST_STRIDE=N: every N-th of the comparisons. */
 #ifndef SNUG_TESTS_OPS_BACKENDS_CHECK_H
 #define SNUG_TESTS_OPS_BACKENDS_CHECK_H
 
@@ -9,6 +12,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -17,11 +22,21 @@
 
 static const int thread_counts[] = {1, 2, 3, 5};
 static struct snug_pool *pools[COUNT(thread_counts)];
+static size_t pool_count = COUNT(thread_counts);
+static const char *only_backend; /* NULL: all */
+static size_t comparison_stride = 1;
+static size_t comparisons, compared_values; /* of only_backend */
 
 static inline int make_pools(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(pools); i++)
+    only_backend = getenv("SNUG_TEST_BACKEND");
+    if (only_backend)
+        pool_count = 1;
+    const char *stride = getenv("SNUG_TEST_STRIDE");
+    if (stride && strtoul(stride, NULL, 10) > 0)
+        comparison_stride = strtoul(stride, NULL, 10);
+    for (size_t i = 0; i < pool_count; i++)
         if (snug_pool_create(thread_counts[i], snug_allocator_heap(), &pools[i], NULL))
             return -1;
     return 0;
@@ -30,17 +45,28 @@ static inline int make_pools(void **state)
 static inline int free_pools(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(pools); i++)
+    if (only_backend)
+        printf("%s: %zu comparisons with ops/ref, %zu values\n", only_backend, comparisons,
+               compared_values);
+    for (size_t i = 0; i < pool_count; i++)
         snug_pool_destroy(pools[i]);
     return 0;
 }
 
-/* The backends under test: all that run here, and the 16-lane path in plain C. */
+/* The backends under test: all that run here, and the 16-lane path in plain C; or the one that was
+ * asked for. */
 static inline size_t backends(const struct snug_ops *out[8])
 {
     struct snug_backend list[8];
     size_t listed = snug_ops_list(list), count = 0;
 
+    if (only_backend) {
+        out[0] = snug_ops_find(only_backend);
+        if (!out[0] || out[0] == snug_ops_ref())
+            fail_msg("SNUG_TEST_BACKEND=%s: no such backend, or this processor cannot run it",
+                     only_backend);
+        return 1;
+    }
     for (size_t i = 0; i < listed; i++)
         if (list[i].runnable && list[i].ops != snug_ops_ref())
             out[count++] = list[i].ops;
@@ -164,19 +190,26 @@ typedef void run_fn(const void *args, const struct snug_ops *ops, struct snug_po
 static inline void compare(const char *what, size_t number, run_fn *run, const void *args,
                            struct floats start)
 {
+    static size_t calls;
+    if (calls++ % comparison_stride != 0) {
+        free_floats(start);
+        return;
+    }
     const struct snug_ops *ops[8];
     size_t count = backends(ops);
     struct floats want = copy_floats(start);
 
-    run(args, snug_ops_ref(), pools[1], want);
+    run(args, snug_ops_ref(), pools[pool_count > 1], want);
     for (size_t b = 0; b < count; b++) {
         bool slow = ops[b] == snug_generic16_ops();
-        for (size_t t = slow ? number % COUNT(pools) : 0; t < COUNT(pools);
-             t += slow ? COUNT(pools) : 1) {
+        for (size_t t = slow ? number % pool_count : 0; t < pool_count;
+             t += slow ? pool_count : 1) {
             struct floats got = copy_floats(start);
             run(args, ops[b], pools[t], got);
             check_floats(want, got, ops[b]->name, what, number);
             free_floats(got);
+            comparisons++;
+            compared_values += (size_t)start.count;
         }
     }
     free_floats(want);
