@@ -194,7 +194,7 @@ static void put_head(const struct drawing *d, const char *title, size_t peak, si
     open_label(text, "u", LEFT, 48);
     snug_text_puts(text, "peak ");
     put_fixed(text, (double)peak / MIB, 2);
-    snug_text_puts(text, " MiB, lower bound ");
+    snug_text_puts(text, " MiB, lower bound (dashed) ");
     put_fixed(text, (double)bound / MIB, 2);
     snug_text_puts(text, " MiB, gap ");
     put_fixed(text, peak ? 100.0 * (double)(peak - bound) / (double)peak : 0, 2);
