@@ -288,3 +288,48 @@ const char *snug_format_bytes(uint64_t bytes, char out[24])
         snprintf(out, 24, "%.*f %s", value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value, units[unit]);
     return out;
 }
+
+/* The bytes of a unit, 0 if it is none. */
+static uint64_t unit_bytes(const char *unit)
+{
+    static const char letters[] = "kmgt";
+    if (!*unit || snug_text_equal_ignore_case(unit, "B"))
+        return 1;
+    uint64_t binary = 1, decimal = 1;
+    for (const char *letter = letters; *letter; letter++) {
+        binary *= 1024;
+        decimal *= 1000;
+        if (snug_ascii_lower(*unit) == *letter)
+            return snug_text_equal_ignore_case(unit + 1, "iB")  ? binary
+                   : snug_text_equal_ignore_case(unit + 1, "B") ? decimal
+                                                                : 0;
+    }
+    return 0;
+}
+
+bool snug_size_parse(const char *text, uint64_t *bytes)
+{
+    uint64_t whole = 0, part = 0;
+    const char *at = text;
+    if (!snug_ascii_is_digit(*at))
+        return false;
+    for (; snug_ascii_is_digit(*at); at++)
+        if (__builtin_mul_overflow(whole, 10, &whole) ||
+            __builtin_add_overflow(whole, (uint64_t)(*at - '0'), &whole))
+            return false;
+    const char *fraction = *at == '.' ? ++at : NULL;
+    while (fraction && snug_ascii_is_digit(*at))
+        at++;
+    const char *end = at; /* of the digits */
+    uint64_t unit = unit_bytes(at + (*at == ' '));
+    if (!unit || (*at == ' ' && !at[1]) || (fraction && (fraction == end || unit == 1)))
+        return false;
+    /* From the last digit on, a tenth at a time: exact but for the dropped part of a byte, however
+     * many digits there are. */
+    while (fraction && at > fraction)
+        part = ((uint64_t)(*--at - '0') * unit + part) / 10;
+    if (__builtin_mul_overflow(whole, unit, &whole) || __builtin_add_overflow(whole, part, &whole))
+        return false;
+    *bytes = whole;
+    return true;
+}

@@ -52,5 +52,10 @@ bool snug_text_equal_ignore_case(const char *a, const char *b);
 bool snug_text_ends_with_ignore_case(const char *text, const char *suffix);
 /* "11.0 MB" style: bytes in B, KiB, MiB, GiB with three figures, into out (at least 24 bytes). */
 const char *snug_format_bytes(uint64_t bytes, char out[24]);
+/* A size as people write it: "4096", "15841MiB", "1.5 GiB", "16GB". Digits, a fraction if there is
+ * a unit, at most one space, then nothing or B, KiB, MiB, GiB, TiB (powers of 1024), KB, MB, GB, TB
+ * (powers of 1000); capitals do not matter. A fraction of a byte is dropped. False, and *bytes
+ * untouched, for anything else: signs, other units ("16G" could be either), 2^64 bytes and more. */
+bool snug_size_parse(const char *text, uint64_t *bytes);
 
 #endif

@@ -19,5 +19,6 @@ snug_bytes_\symbol\()_end:
     embed chat_template, "chat_template.jinja"
     embed weights, "model.safetensors"
     embed schema, "business-document.json"
+    embed devices, "devices.json"
 
     .section .note.GNU-stack, "", @progbits

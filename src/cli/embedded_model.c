@@ -11,6 +11,7 @@ SYMBOL(tokenizer_config)
 SYMBOL(chat_template)
 SYMBOL(weights)
 SYMBOL(schema)
+SYMBOL(devices)
 #undef SYMBOL
 
 #define FILE_OF(symbol, name)                                                                      \
@@ -39,4 +40,9 @@ struct snug_folder snug_embedded_model(const struct snug_allocator *allocator)
 struct snug_embedded_file snug_embedded_schema(void)
 {
     return (struct snug_embedded_file)FILE_OF(schema, "business-document.json");
+}
+
+struct snug_embedded_file snug_embedded_devices(void)
+{
+    return (struct snug_embedded_file)FILE_OF(devices, "devices.json");
 }

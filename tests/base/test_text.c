@@ -339,13 +339,93 @@ static void test_format_bytes(void **state)
     }
 }
 
+static void test_size_parse(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } good[] = {
+        {"0", 0},
+        {"4096", 4096},
+        {"4096B", 4096},
+        {"1KiB", 1024},
+        {"1kib", 1024},
+        {"15841MiB", UINT64_C(15841) << 20},
+        {"16GiB", UINT64_C(16) << 30},
+        {"16 GiB", UINT64_C(16) << 30},
+        {"2TiB", UINT64_C(2) << 40},
+        {"1KB", 1000},
+        {"3mb", 3000000},
+        {"16GB", UINT64_C(16000000000)},
+        {"2TB", UINT64_C(2000000000000)},
+        {"1.5GiB", UINT64_C(3) << 29},
+        {"0.25KiB", 256},
+        {"00.5MiB", 1 << 19},
+        {"1.3KiB", 1331}, /* 1331.2 */
+        {"0.0001KB", 0},
+        {"0.9999999999999999999999999999KiB", 1023},
+        {"0.001953124999999999999999999999KiB", 1}, /* one digit less than 2 bytes */
+        {"0.001953125000000000000000000000KiB", 2},
+        {"18446744073709551615", UINT64_MAX},
+        {"16777215.99999TiB", UINT64_C(18446744073698556499)},
+    };
+    static const char *const bad[] = {"",
+                                      " ",
+                                      "x",
+                                      "-1",
+                                      "-1GiB",
+                                      "+1",
+                                      " 1",
+                                      "1 ",
+                                      "1  GiB",
+                                      "GiB",
+                                      ".5GiB",
+                                      "1.GiB",
+                                      "1.5",
+                                      "1.5B",
+                                      "1,5GiB",
+                                      "1.5.5GiB",
+                                      "16G",
+                                      "16Gi",
+                                      "16GiBs",
+                                      "16PiB",
+                                      "1e3",
+                                      "0x10",
+                                      "1KiB ",
+                                      "1\tKiB",
+                                      "inf",
+                                      "nan",
+                                      "1/2",
+                                      "1 2",
+                                      "16M B",
+                                      "1i",
+                                      "16777216TiB",
+                                      "18446744073709551616",
+                                      "99999999999999999999999999TiB",
+                                      "18446744073709551615KB",
+                                      "1\xc2\xa0GiB"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        uint64_t bytes = 77;
+        if (!snug_size_parse(good[i].text, &bytes) || bytes != good[i].bytes)
+            fail_msg("\"%s\": %llu, expected %llu", good[i].text, (unsigned long long)bytes,
+                     (unsigned long long)good[i].bytes);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        uint64_t bytes = 77;
+        if (snug_size_parse(bad[i], &bytes) || bytes != 77)
+            fail_msg("\"%s\" is taken as %llu", bad[i], (unsigned long long)bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_decode),  cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_golden),  cmocka_unit_test(test_growth),
-        cmocka_unit_test(test_limit),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_helpers), cmocka_unit_test(test_format_bytes),
+        cmocka_unit_test(test_decode),     cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_golden),     cmocka_unit_test(test_growth),
+        cmocka_unit_test(test_limit),      cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_helpers),    cmocka_unit_test(test_format_bytes),
+        cmocka_unit_test(test_size_parse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
