@@ -425,19 +425,19 @@ static void test_non_finite_together(void **state)
     options.sampling = (struct snug_sampling){.temperature = 2, .top_p = 1}; /* all different */
     struct snug_reader *reader = open_reader("tests/golden/internvl/hf-a", schema, &options);
     for (int i = 0; i < PATHS; i++) {
-        struct snug_blob blob = {0};
+        struct snug_bytes bytes = {0};
         struct snug_arena arena;
         struct snug_reading reading;
         snug_arena_init(&arena, snug_allocator_heap());
-        if (!snug_file_read(test_path(paths[i]), SNUG_MAX_DOCUMENT_BYTES, snug_allocator_heap(),
-                            &blob, &error) &&
-            !snug_reader_ask(reader, blob.data, blob.size, paths[i], &arena, &reading, &error)) {
+        if (!snug_bytes_open(test_path(paths[i]), SNUG_MAX_DOCUMENT_BYTES, snug_allocator_heap(),
+                             &bytes, &error) &&
+            !snug_reader_ask(reader, &bytes, &arena, &reading, &error)) {
             for (int64_t t = 0; t < reading.prompt_count; t++)
                 seen[i][reading.prompt_ids[t]] = true;
             for (int64_t t = 0; t < reading.count; t++)
                 seen[i][ids[i][t] = reading.ids[t]] = true;
         }
-        snug_blob_free(&blob);
+        snug_bytes_close(&bytes);
         snug_arena_free(&arena);
     }
     const struct snug_model *model = snug_reader_model(reader);
