@@ -90,6 +90,9 @@ size_t snug_jpeg_whole_bytes(int64_t width, int64_t height);
 size_t snug_png_bytes(int64_t width);
 size_t snug_webp_bytes(int64_t width, int64_t height); /* without the file, which is in memory */
 
+/* The most that tiles, and making them of rows, hold of the allocator. */
+size_t snug_tiles_bytes(int64_t width, int64_t height, const struct snug_tile_options *options);
+
 /* EXIF orientation 1..8 of a TIFF structure, with or without "Exif\0\0" before it. Absent, invalid
  * or damaged: 1 (EXIF never makes a picture unreadable). Looks at the first directory only, follows
  * nothing, so it always ends. */

@@ -80,9 +80,8 @@ static size_t tile_bytes(const struct snug_tile_options *options, int64_t tiles)
     return (size_t)(options->tile_side * options->tile_side * 3 * tiles);
 }
 
-static size_t tiler_bytes(const void *context, int64_t width, int64_t height)
+size_t snug_tiles_bytes(int64_t width, int64_t height, const struct snug_tile_options *options)
 {
-    const struct snug_tile_options *options = ((const struct tiler *)context)->options;
     struct snug_tile_grid grid = snug_tile_choose(width, height, options);
     int64_t side = options->tile_side;
     size_t bytes = tile_bytes(options, grid.tiles) + (size_t)(grid.columns * side * 3) +
@@ -91,6 +90,11 @@ static size_t tiler_bytes(const void *context, int64_t width, int64_t height)
     if (has_thumbnail(&grid))
         bytes += snug_resampler_bytes(width, height, 3, side, side, options->filter);
     return bytes;
+}
+
+static size_t tiler_bytes(const void *context, int64_t width, int64_t height)
+{
+    return snug_tiles_bytes(width, height, ((const struct tiler *)context)->options);
 }
 
 static enum snug_status tiler_begin(void *context, int64_t width, int64_t height,
@@ -206,29 +210,4 @@ enum snug_status snug_tiles_make(const struct snug_image *image,
         status = tiler_row(&tiler, image->pixels + y * image->width * 3, error);
     tiler_end(&tiler, status, grid, tiles);
     return status;
-}
-
-/* ---- what a page costs ---- */
-
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
-size_t snug_page_bytes(int64_t width, int64_t height, const struct snug_tile_options *options)
-{
-    const struct tiler tiler = {.options = options};
-    return SNUG_BYTES_WINDOW + (size_t)width * 3 + tiler_bytes(&tiler, width, height) +
-           larger(snug_jpeg_bytes(width), snug_png_bytes(width));
-}
-
-size_t snug_page_bytes_whole(int64_t width, int64_t height, const struct snug_tile_options *options)
-{
-    const struct tiler tiler = {.options = options};
-    int64_t longest = width > height ? width : height; /* it may be stored turned */
-    size_t library = larger(snug_jpeg_whole_bytes(longest, width + height - longest),
-                            larger(snug_png_bytes(longest), snug_webp_bytes(width, height)));
-    return SNUG_BYTES_WINDOW + (size_t)width * (size_t)height * 3 +
-           larger(snug_turning_bytes(width, height, 6), snug_turning_bytes(height, width, 6)) +
-           tiler_bytes(&tiler, width, height) + library;
 }

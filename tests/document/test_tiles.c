@@ -1,15 +1,11 @@
 /* Tests of document/tiles.c. More results to the byte: golden-check, kind "internvl-tiles".
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "../check.h"
 
+#include "base/files.h"
 #include "document/image.h"
 
 #include <math.h>
-#include <string.h>
 
 static struct snug_tile_options default_options(void)
 {
@@ -131,6 +127,103 @@ static void test_cutting(void **state)
     snug_free(heap, u8);
 }
 
+/* One of each way that a picture can go: by rows, mirrored, turned, held as a whole. */
+static const char *const files[] = {
+    "exif_1.jpg",     "exif_2.jpg",       "exif_3.jpg",     "exif_4.jpg",    "exif_5.jpg",
+    "exif_6.jpg",     "exif_7.jpg",       "exif_8.jpg",     "gray.jpg",      "progressive.jpg",
+    "cmyk_adobe.jpg", "rgba8.png",        "la16_adam7.png", "pal4_trns.png", "exif6.png",
+    "lossless.webp",  "lossy_alpha.webp", "anim.webp",      "rgb24.bmp",     "rgb.ppm",
+};
+#define FILES (sizeof files / sizeof files[0])
+
+static const char *path_of(const char *file)
+{
+    char name[128];
+    snprintf(name, sizeof name, "tests/golden/images/decode/in/%s", file);
+    return test_path(name);
+}
+
+/* The tiles of a file are those of its picture. */
+static void test_files(void **state)
+{
+    (void)state;
+    const struct snug_allocator *heap = snug_allocator_heap();
+    for (size_t i = 0; i < FILES; i++) {
+        struct snug_tile_options options = default_options();
+        options.tile_side = 20;
+        struct snug_error error = {0};
+        struct snug_bytes bytes = {0};
+        struct snug_image image = {0};
+        struct snug_tile_grid grid, wanted_grid;
+        unsigned char *tiles = NULL, *wanted = NULL;
+        assert_ok(snug_bytes_open(path_of(files[i]), 1 << 20, heap, &bytes, &error));
+        assert_ok(snug_image_collect(&bytes, NULL, heap, &image, &error));
+        assert_ok(snug_tiles_make(&image, &options, heap, &wanted_grid, &wanted, &error));
+        assert_ok(snug_tiles_read(&bytes, NULL, &options, heap, &grid, &tiles, &error));
+        assert_int_equal(grid.columns, wanted_grid.columns);
+        assert_int_equal(grid.rows, wanted_grid.rows);
+        assert_int_equal(grid.tiles, wanted_grid.tiles);
+        assert_true(grid.tiles > 1);
+        assert_memory_equal(tiles, wanted, (size_t)grid.tiles * 20 * 20 * 3);
+        snug_free(heap, tiles);
+        snug_free(heap, wanted);
+        snug_image_free(&image);
+        snug_bytes_close(&bytes);
+    }
+}
+
+/* Every allocation refused in turn, and the file cut in the middle: no tiles, nothing left. */
+static void test_files_refused(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < FILES; i++) {
+        struct snug_tile_options options = default_options();
+        options.tile_side = 20;
+        for (uint64_t n = 1;; n++) {
+            struct snug_counting_allocator counting;
+            struct snug_error error = {0};
+            struct snug_bytes bytes = {0};
+            struct snug_tile_grid grid = {7, 7, 7};
+            unsigned char *tiles = NULL;
+            snug_counting_allocator_init(&counting, snug_allocator_heap(), n);
+            enum snug_status status =
+                snug_bytes_open(path_of(files[i]), 1 << 20, &counting.allocator, &bytes, &error);
+            if (!status)
+                status = snug_tiles_read(&bytes, NULL, &options, &counting.allocator, &grid, &tiles,
+                                         &error);
+            if (status != (counting.failed ? SNUG_STATUS_MEMORY : SNUG_STATUS_OK))
+                fail_msg("%s, request %llu: %s (%s)", files[i], (unsigned long long)n,
+                         snug_status_text(status), error.message);
+            assert_true(!status || (!tiles && grid.tiles == 7));
+            snug_free(&counting.allocator, tiles);
+            snug_bytes_close(&bytes);
+            assert_int_equal(counting.live, 0);
+            if (!counting.failed) {
+                assert_true(n > 10);
+                break;
+            }
+        }
+    }
+    for (size_t i = 0; i < FILES; i++) {
+        struct snug_tile_options options = default_options();
+        struct snug_counting_allocator counting;
+        struct snug_error error = {0};
+        struct snug_blob blob = {0};
+        struct snug_tile_grid grid = {7, 7, 7};
+        unsigned char *tiles = NULL;
+        assert_ok(snug_file_read(path_of(files[i]), 1 << 20, snug_allocator_heap(), &blob, &error));
+        struct snug_bytes bytes = snug_bytes_of(files[i], blob.data, blob.size - 20);
+        snug_counting_allocator_init(&counting, snug_allocator_heap(), 0);
+        assert_int_equal(
+            snug_tiles_read(&bytes, NULL, &options, &counting.allocator, &grid, &tiles, &error),
+            SNUG_STATUS_FORMAT);
+        assert_null(tiles);
+        assert_int_equal(grid.tiles, 7);
+        assert_int_equal(counting.live, 0);
+        snug_blob_free(&blob);
+    }
+}
+
 static void test_errors(void **state)
 {
     (void)state;
@@ -214,7 +307,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_grids),          cmocka_unit_test(test_normalise),
         cmocka_unit_test(test_cutting),        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_refused_memory),
+        cmocka_unit_test(test_refused_memory), cmocka_unit_test(test_files),
+        cmocka_unit_test(test_files_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

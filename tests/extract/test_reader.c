@@ -88,6 +88,38 @@ static void test_limits(void **state)
     snug_schema_free(schema);
 }
 
+/* A page that costs more than it may is refused, the next one read. */
+static void test_page_bytes(void **state)
+{
+    (void)state;
+    struct snug_folder folder = folder_of("models/snug-nano", snug_allocator_heap());
+    struct snug_schema *schema = make_schema(snug_allocator_heap());
+    struct snug_reader_options options = snug_reader_options_default();
+    struct snug_reader *reader = NULL;
+    struct snug_row row;
+    struct snug_error error;
+    options.max_new_tokens = 5;
+    options.max_page_bytes = 2 << 20;
+    assert_ok(snug_reader_open(&folder, schema, &options, snug_allocator_heap(), &reader, &error));
+    static const struct {
+        const char *path, *code;
+    } pages[] = {{"samples/receipt-01.png", NULL},
+                 {"tests/golden/images/internvl/src/11_2480x3508.png", "does_not_fit"},
+                 {"samples/receipt-01.png", NULL}};
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
+        assert_ok(snug_reader_read(reader, test_path(pages[i].path), "page", &row, &error));
+        if (pages[i].code &&
+            (row.status != SNUG_ROW_STATUS_ERROR || strcmp(row.error_code, pages[i].code) ||
+             !strstr(row.error_message, "2480 x 3508")))
+            fail_msg("%s: %s", pages[i].path, row.error_message ? row.error_message : "ok");
+        if (!pages[i].code && row.status != SNUG_ROW_STATUS_PARTIAL)
+            fail_msg("%s: %s", pages[i].path, row.error_message ? row.error_message : "no row");
+        snug_row_free(&row);
+    }
+    snug_reader_close(reader);
+    snug_schema_free(schema);
+}
+
 static bool stop_at_once(void *context, enum snug_stage stage, int64_t tokens)
 {
     (void)tokens;
@@ -545,6 +577,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_reads),
                                        cmocka_unit_test(test_limits),
+                                       cmocka_unit_test(test_page_bytes),
                                        cmocka_unit_test(test_interrupted),
                                        cmocka_unit_test(test_together),
                                        cmocka_unit_test(test_interrupted_together),
