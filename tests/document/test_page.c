@@ -138,10 +138,11 @@ static void write_pnm(FILE *file, int width, int height)
     free(row);
 }
 
+/* Little-endian. */
 static void put(FILE *file, unsigned int value, int bytes)
 {
-    for (int i = 0; i < bytes; i++)
-        fputc((int)(value >> 8 * i & 255), file);
+    for (int i = 0; i < bytes; i++, value >>= 8)
+        fputc((int)(value & 255), file);
 }
 
 static void write_bmp(FILE *file, int width, int height)

@@ -98,8 +98,14 @@ static void test_page_bytes(void **state)
     struct snug_reader *reader = NULL;
     struct snug_row row;
     struct snug_error error;
+    /* what the sample costs in the model's one tile */
+    const struct snug_tile_options tiles = {.tile_side = 336,
+                                            .min_tiles = 1,
+                                            .max_tiles = 1,
+                                            .thumbnail = true,
+                                            .filter = SNUG_FILTER_BICUBIC};
     options.max_new_tokens = 5;
-    options.max_page_bytes = 2 << 20;
+    options.max_page_bytes = snug_page_bytes(336, 336, &tiles);
     assert_ok(snug_reader_open(&folder, schema, &options, snug_allocator_heap(), &reader, &error));
     static const struct {
         const char *path, *code;
