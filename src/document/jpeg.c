@@ -76,11 +76,24 @@ static void on_error(j_common_ptr jpeg)
     }
 }
 
-/* Whether the byte before `at` is this one. */
-static bool is_before(const struct jpeg_reader *reader, uint64_t at, unsigned char wanted)
+/* How many of the `most` bytes before `at`, counted backwards, have this value and no other one
+ * between them. */
+static uint64_t run_before(const struct jpeg_reader *reader, uint64_t at, uint64_t most,
+                           unsigned char value)
 {
-    unsigned char byte;
-    return at > 0 && snug_bytes_peek(reader->source->bytes, at - 1, &byte, 1) && byte == wanted;
+    unsigned char piece[4096];
+    uint64_t run = 0;
+    if (most > at)
+        most = at;
+    while (run < most) {
+        size_t now = most - run < sizeof piece ? (size_t)(most - run) : sizeof piece;
+        if (!snug_bytes_peek(reader->source->bytes, at - run - now, piece, now))
+            return run;
+        for (size_t i = now; i > 0; i--, run++)
+            if (piece[i - 1] != value)
+                return run;
+    }
+    return run;
 }
 
 /* Some cameras fill up with zeros before the end marker. Anything else there is what a damaged scan
@@ -92,12 +105,8 @@ static bool is_zero_padding(const struct jpeg_reader *reader)
     int count = reader->errors.msg_parm.i[0];
     if (reader->errors.msg_parm.i[1] != MARKER_EOI || count < 0)
         return false;
-    while (is_before(reader, at, 0xff))
-        at--;
-    for (int i = 0; i < count; i++, at--)
-        if (!is_before(reader, at, 0))
-            return false;
-    return true;
+    at -= run_before(reader, at, at, 0xff);
+    return run_before(reader, at, (uint64_t)count, 0) == (uint64_t)count;
 }
 
 static void on_message(j_common_ptr jpeg, int level)
