@@ -19,24 +19,42 @@ static unsigned int sum(const unsigned char *samples, int64_t count)
     return total;
 }
 
-static void cut_tiles(const struct snug_image *image)
+static const struct snug_tile_options tile_options = {.tile_side = 8,
+                                                      .min_tiles = 1,
+                                                      .max_tiles = 6,
+                                                      .thumbnail = true,
+                                                      .filter = SNUG_FILTER_BICUBIC,
+                                                      .mean = {0.485f, 0.456f, 0.406f},
+                                                      .std = {0.229f, 0.224f, 0.225f}};
+
+static void check_floats(const unsigned char *tile)
+{
+    float pixels[3 * 8 * 8];
+    snug_tile_normalise(tile, &tile_options, pixels);
+    for (int i = 0; i < 3 * 8 * 8; i++)
+        SNUG_ASSERT(pixels[i] > -3.0f && pixels[i] < 3.0f);
+}
+
+/* The picture's tiles; and the same straight from the bytes, which come a few at a time. */
+static void cut_tiles(const struct snug_image *image, const uint8_t *data, size_t size)
 {
     const struct snug_allocator *heap = snug_allocator_heap();
-    const struct snug_tile_options options = {.tile_side = 8,
-                                              .min_tiles = 1,
-                                              .max_tiles = 6,
-                                              .thumbnail = true,
-                                              .filter = SNUG_FILTER_BICUBIC,
-                                              .mean = {0.485f, 0.456f, 0.406f},
-                                              .std = {0.229f, 0.224f, 0.225f}};
-    struct snug_tile_grid grid;
-    float *pixels;
-    if (snug_tiles_make(image, &options, heap, &grid, &pixels, NULL, NULL) != SNUG_STATUS_OK)
+    const struct snug_image_limits limits = {.max_pixels = MAX_PIXELS};
+    struct snug_bytes bytes = snug_bytes_of("input", data, size);
+    struct snug_tile_grid grid, same_grid;
+    unsigned char *tiles, *same_tiles;
+    bytes.most = 1 + size % 97;
+    if (snug_tiles_make(image, &tile_options, heap, &grid, &tiles, NULL) != SNUG_STATUS_OK)
         return;
-    SNUG_ASSERT(grid.tiles >= 1 && grid.tiles <= options.max_tiles + 1);
-    for (int64_t i = 0; i < grid.tiles * 3 * 8 * 8; i++)
-        SNUG_ASSERT(pixels[i] > -3.0f && pixels[i] < 3.0f);
-    snug_free(heap, pixels);
+    SNUG_ASSERT(snug_tiles_read(&bytes, &limits, &tile_options, heap, &same_grid, &same_tiles,
+                                NULL) == SNUG_STATUS_OK);
+    SNUG_ASSERT(grid.tiles >= 1 && grid.tiles <= tile_options.max_tiles + 1);
+    SNUG_ASSERT(grid.tiles == same_grid.tiles && grid.columns == same_grid.columns);
+    SNUG_ASSERT(memcmp(tiles, same_tiles, (size_t)grid.tiles * 3 * 8 * 8) == 0);
+    for (int64_t i = 0; i < grid.tiles; i++)
+        check_floats(tiles + i * 3 * 8 * 8);
+    snug_free(heap, tiles);
+    snug_free(heap, same_tiles);
 }
 
 /* Where sums go, so that every byte is really read. */
@@ -55,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                     image.width * image.height <= MAX_PIXELS);
         SNUG_ASSERT(counting.live == 1);
         sink = sink + sum(image.pixels, image.width * image.height * 3); /* every byte is read */
-        cut_tiles(&image);
+        cut_tiles(&image, data, size);
         snug_image_free(&image);
     } else {
         SNUG_ASSERT(status == SNUG_STATUS_FORMAT || status == SNUG_STATUS_UNSUPPORTED ||

@@ -35,9 +35,9 @@ static const char *kind_of(mode_t mode)
                                             : "not a regular file";
 }
 
-/* Opens a regular file for reading. O_NONBLOCK: opening a pipe that nobody writes must not hang. */
-static enum snug_status open_regular(const char *path, int *out, size_t *size_bytes,
-                                     struct snug_error *error)
+/* O_NONBLOCK: opening a pipe that nobody writes must not hang. */
+enum snug_status snug_file_open(const char *path, int *out, size_t *size_bytes,
+                                struct snug_error *error)
 {
     struct stat info;
     int fd;
@@ -124,7 +124,7 @@ enum snug_status snug_file_read(const char *path, size_t max_bytes,
     int fd = -1;
     size_t size_bytes = 0, length = 0;
     unsigned char *buffer = NULL;
-    enum snug_status status = open_regular(path, &fd, &size_bytes, error);
+    enum snug_status status = snug_file_open(path, &fd, &size_bytes, error);
 
     if (status != SNUG_STATUS_OK)
         return status;
@@ -146,7 +146,7 @@ enum snug_status snug_file_map(const char *path, struct snug_blob *out, struct s
 {
     int fd = -1;
     size_t size_bytes = 0;
-    enum snug_status status = open_regular(path, &fd, &size_bytes, error);
+    enum snug_status status = snug_file_open(path, &fd, &size_bytes, error);
 
     if (status != SNUG_STATUS_OK)
         return status;

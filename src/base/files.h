@@ -17,6 +17,11 @@ struct snug_blob {
 };
 void snug_blob_free(struct snug_blob *blob); /* zeroed blob allowed; leaves it zeroed */
 
+/* Opens a regular file for reading; the caller closes *fd. Errors: NOT_FOUND, IO, LIMIT (a size
+ * beyond memory's). For base; others read through bytes.h or the functions below. */
+SNUG_CHECK_RESULT enum snug_status snug_file_open(const char *path, int *fd, size_t *size_bytes,
+                                                  struct snug_error *error);
+
 /* The whole of a regular file into memory. Errors: NOT_FOUND, IO (also for a folder, a device, a
  * pipe), LIMIT if larger than max_bytes, MEMORY. Messages carry the path and the system's reason.
  */

@@ -21,12 +21,16 @@
 #define COMPRESSION_NONE 0u
 #define COMPRESSION_MASKS 3u
 
+/* What of the headers is looked at: the longest fields end at byte 70. */
+#define HEADER_BYTES 70u
+
 struct bmp {
+    unsigned char header[HEADER_BYTES]; /* zeros behind the end of the file */
     int64_t width, height;
     bool top_down;
     unsigned int bits;
     uint32_t header_bytes, compression, colours;
-    size_t pixels_at;
+    size_t pixels_at, row_bytes, stride;
     int shift[4];        /* byte of red, green, blue, alpha in a 32-bit pixel; -1: none */
     size_t colour_count; /* in palette */
     unsigned char palette[MAX_COLOURS][3]; /* RGB */
@@ -44,12 +48,15 @@ static enum snug_status damaged(const struct snug_image_source *source, const ch
 static enum snug_status read_header(const struct snug_image_source *source, struct bmp *bmp,
                                     struct snug_error *error)
 {
-    const unsigned char *p = source->data;
-    if (source->size < FILE_HEADER_BYTES + 12)
+    const unsigned char *p = bmp->header;
+    uint64_t size = source->bytes->size;
+    if (size < FILE_HEADER_BYTES + 12 ||
+        !snug_bytes_peek(source->bytes, 0, bmp->header,
+                         size < HEADER_BYTES ? (size_t)size : HEADER_BYTES))
         return damaged(source, "the file ends inside its header", error);
     bmp->pixels_at = snug_le32(p + 10);
     bmp->header_bytes = snug_le32(p + 14);
-    if (bmp->header_bytes > source->size - FILE_HEADER_BYTES)
+    if (bmp->header_bytes > size - FILE_HEADER_BYTES)
         return damaged(source, "the file ends inside its header", error);
     if (bmp->header_bytes == 12) {
         bmp->width = snug_le16(p + 18);
@@ -82,10 +89,10 @@ static int byte_of_mask(uint32_t mask)
 static enum snug_status read_masks(const struct snug_image_source *source, struct bmp *bmp,
                                    struct snug_error *error)
 {
-    if (source->size < 66)
+    if (source->bytes->size < 66)
         return damaged(source, "the file ends inside its header", error);
     for (size_t c = 0; c < 3; c++) {
-        bmp->shift[c] = byte_of_mask(snug_le32(source->data + 54 + 4 * c));
+        bmp->shift[c] = byte_of_mask(snug_le32(bmp->header + 54 + 4 * c));
         if (bmp->shift[c] < 0)
             return snug_error_set(
                 error, SNUG_STATUS_UNSUPPORTED,
@@ -93,7 +100,7 @@ static enum snug_status read_masks(const struct snug_image_source *source, struc
                 source->name);
     }
     if (bmp->header_bytes >= 56)
-        bmp->shift[3] = byte_of_mask(snug_le32(source->data + 66));
+        bmp->shift[3] = byte_of_mask(snug_le32(bmp->header + 66));
     return SNUG_STATUS_OK;
 }
 
@@ -110,11 +117,12 @@ static enum snug_status read_palette(const struct snug_image_source *source, str
     /* Some writers store fewer colours than they claim; the pixels say whether that matters. */
     if (count > (bmp->pixels_at - start) / entry_bytes)
         count = (bmp->pixels_at - start) / entry_bytes;
-    for (size_t i = 0; i < count; i++) {
-        const unsigned char *entry = source->data + start + i * entry_bytes;
+    unsigned char entries[MAX_COLOURS * 4];
+    if (!snug_bytes_peek(source->bytes, start, entries, count * entry_bytes))
+        return damaged(source, "the file ends inside its palette", error);
+    for (size_t i = 0; i < count; i++)
         for (size_t c = 0; c < 3; c++)
-            bmp->palette[i][c] = entry[2 - c];
-    }
+            bmp->palette[i][c] = entries[i * entry_bytes + 2 - c];
     bmp->colour_count = count;
     return SNUG_STATUS_OK;
 }
@@ -164,42 +172,61 @@ static void convert_direct(const struct bmp *bmp, const unsigned char *row, unsi
                                        : snug_over_white(row[bmp->shift[c]], row[bmp->shift[3]]);
 }
 
-enum snug_status snug_bmp_read(const struct snug_image_source *source, struct snug_image *image,
-                               int *orientation, struct snug_error *error)
+/* All rows, from the top, whichever comes first in the file. row: row_bytes of room. */
+static enum snug_status read_rows(const struct bmp *bmp, struct snug_rows *rows, unsigned char *row,
+                                  struct snug_error *error)
 {
-    (void)orientation; /* row order is all there is */
-    struct bmp bmp = {0};
-    enum snug_status status = read_header(source, &bmp, error);
-    if (status == SNUG_STATUS_OK)
-        status = check_kind(source, &bmp, error);
-    if (status == SNUG_STATUS_OK)
-        status = snug_image_check(source, bmp.width, bmp.height, error);
-    if (status != SNUG_STATUS_OK)
-        return status;
-    /* The last row may lack its filling. The palette lies before the pixels, so it is inside as
-     * well. */
-    size_t row_bytes = ((size_t)bmp.width * bmp.bits + 7) / 8;
-    size_t stride = (row_bytes + 3) / 4 * 4;
-    if (bmp.pixels_at > source->size ||
-        stride * ((size_t)bmp.height - 1) + row_bytes > source->size - bmp.pixels_at)
-        return damaged(source, "the file ends before its pixels do", error);
-    if (bmp.bits <= 8)
-        status = read_palette(source, &bmp, error);
-    else if (bmp.pixels_at < FILE_HEADER_BYTES + bmp.header_bytes)
-        status = damaged(source, "the pixels begin inside the header", error);
-    if (status == SNUG_STATUS_OK)
-        status = snug_image_begin(source, bmp.width, bmp.height, image, error);
-    if (status != SNUG_STATUS_OK)
-        return status;
-
-    for (int64_t y = 0; y < bmp.height; y++) {
-        const unsigned char *row = source->data + bmp.pixels_at + (size_t)y * stride;
-        unsigned char *rgb =
-            image->pixels + (bmp.top_down ? y : bmp.height - 1 - y) * bmp.width * 3;
-        if (bmp.bits > 8)
-            convert_direct(&bmp, row, rgb);
-        else if (!convert_palette(&bmp, row, rgb))
+    const struct snug_image_source *source = rows->source;
+    for (int64_t y = 0; y < bmp->height; y++) {
+        uint64_t stored = (uint64_t)(bmp->top_down ? y : bmp->height - 1 - y);
+        /* past the window: rows come backwards, and each is read once */
+        if (!snug_bytes_peek(source->bytes, bmp->pixels_at + stored * bmp->stride, row,
+                             bmp->row_bytes))
+            return damaged(source, "the file ends before its pixels do", error);
+        if (bmp->bits > 8)
+            convert_direct(bmp, row, snug_rows_next(rows));
+        else if (!convert_palette(bmp, row, snug_rows_next(rows)))
             return damaged(source, "a pixel has a colour that the palette lacks", error);
+        SNUG_TRY(snug_rows_push(rows, error));
     }
     return SNUG_STATUS_OK;
+}
+
+/* Everything before the pixels. */
+static enum snug_status read_headers(const struct snug_image_source *source, struct bmp *bmp,
+                                     struct snug_error *error)
+{
+    SNUG_TRY(read_header(source, bmp, error));
+    SNUG_TRY(check_kind(source, bmp, error));
+    SNUG_TRY(snug_image_check(source, bmp->width, bmp->height, error));
+    /* The last row may lack its filling. The palette lies before the pixels, so it is inside as
+     * well. */
+    bmp->row_bytes = ((size_t)bmp->width * bmp->bits + 7) / 8;
+    bmp->stride = (bmp->row_bytes + 3) / 4 * 4;
+    uint64_t size = source->bytes->size;
+    if (bmp->pixels_at > size ||
+        bmp->stride * ((size_t)bmp->height - 1) + bmp->row_bytes > size - bmp->pixels_at)
+        return damaged(source, "the file ends before its pixels do", error);
+    if (bmp->bits <= 8)
+        return read_palette(source, bmp, error);
+    if (bmp->pixels_at < FILE_HEADER_BYTES + bmp->header_bytes)
+        return damaged(source, "the pixels begin inside the header", error);
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_bmp_read(struct snug_rows *rows, struct snug_error *error)
+{
+    const struct snug_allocator *allocator = rows->source->allocator;
+    struct bmp bmp = {0};
+    SNUG_TRY(read_headers(rows->source, &bmp, error));
+    const struct snug_rows_needs needs = {.width = bmp.width,
+                                          .height = bmp.height,
+                                          .orientation = 1, /* row order is all there is */
+                                          .library_bytes = bmp.row_bytes};
+    SNUG_TRY(snug_rows_begin(rows, &needs, error));
+    unsigned char *row = snug_alloc(allocator, bmp.row_bytes);
+    enum snug_status status = row ? read_rows(&bmp, rows, row, error)
+                                  : snug_error_memory(error, bmp.row_bytes, "a row of pixels");
+    snug_free(allocator, row);
+    return status;
 }

@@ -32,21 +32,6 @@ enum snug_status snug_image_check(const struct snug_image_source *source, int64_
     return SNUG_STATUS_OK;
 }
 
-enum snug_status snug_image_begin(const struct snug_image_source *source, int64_t width,
-                                  int64_t height, struct snug_image *image,
-                                  struct snug_error *error)
-{
-    enum snug_status status = snug_image_check(source, width, height, error);
-    if (status != SNUG_STATUS_OK)
-        return status;
-    size_t bytes = (size_t)width * (size_t)height * 3;
-    unsigned char *pixels = snug_alloc(source->allocator, bytes);
-    if (!pixels)
-        return snug_error_memory(error, bytes, "a picture");
-    *image = (struct snug_image){width, height, pixels, source->allocator};
-    return SNUG_STATUS_OK;
-}
-
 /* ---- what it is ---- */
 
 /* True also if the file ends inside the mark: a file cut there is a damaged one of that format. */
@@ -180,12 +165,16 @@ static snug_image_reader *const readers[] = {
     [SNUG_IMAGE_FORMAT_PNM] = snug_pnm_read,   [SNUG_IMAGE_FORMAT_PDF] = NULL,
 };
 
-enum snug_status snug_image_decode(const unsigned char *data, size_t size, int64_t max_pixels,
-                                   const char *name, const struct snug_allocator *allocator,
-                                   struct snug_image *out, struct snug_error *error)
+static enum snug_status find_reader(struct snug_bytes *bytes, snug_image_reader **reader,
+                                    struct snug_error *error)
 {
+    const char *name = bytes->name;
+    size_t size = bytes->size < PDF_MARK_BYTES ? (size_t)bytes->size : PDF_MARK_BYTES;
     if (size == 0)
         return snug_error_set(error, SNUG_STATUS_FORMAT, "%s: the file is empty", name);
+    const unsigned char *data = snug_bytes_span(bytes, 0, size);
+    if (!data)
+        return snug_bytes_status(bytes, error);
     enum snug_image_format format = snug_image_sniff(data, size);
     if (format == SNUG_IMAGE_FORMAT_UNKNOWN)
         return snug_error_set(error, SNUG_STATUS_UNSUPPORTED,
@@ -197,23 +186,96 @@ enum snug_status snug_image_decode(const unsigned char *data, size_t size, int64
             "%s: this is a %s document, which is not read yet; convert its pages to PNG or "
             "JPEG pictures",
             name, snug_image_format_name(format));
+    *reader = readers[format];
+    return SNUG_STATUS_OK;
+}
 
-    const struct snug_image_source source = {
-        .data = data,
-        .size = size,
-        .max_pixels = max_pixels > 0 && max_pixels < SNUG_MAX_PIXELS ? max_pixels : SNUG_MAX_PIXELS,
-        .name = name,
-        .allocator = allocator,
-    };
-    struct snug_image image = {0};
-    int orientation = 1;
-    enum snug_status status = readers[format](&source, &image, &orientation, error);
+enum snug_status snug_image_read(struct snug_bytes *bytes, const struct snug_image_limits *limits,
+                                 const struct snug_allocator *allocator,
+                                 const struct snug_row_sink *sink, struct snug_error *error)
+{
+    struct snug_error own;
+    snug_image_reader *reader = NULL;
+    struct snug_image_source source = {.bytes = bytes,
+                                       .max_pixels = SNUG_MAX_PIXELS,
+                                       .max_bytes = SIZE_MAX,
+                                       .name = bytes->name,
+                                       .allocator = allocator};
+    if (limits && limits->max_pixels > 0 && limits->max_pixels < SNUG_MAX_PIXELS)
+        source.max_pixels = limits->max_pixels;
+    if (limits && limits->max_bytes)
+        source.max_bytes = limits->max_bytes;
+    if (!error)
+        error = &own;
+    SNUG_TRY(find_reader(bytes, &reader, error));
+    struct snug_rows rows = {.source = &source, .sink = sink};
+    enum snug_status status = reader(&rows, error);
+    /* What looks like damage may be a disk that fails. */
+    if (bytes->failed)
+        status = snug_bytes_status(bytes, error);
     if (status == SNUG_STATUS_OK)
-        status = snug_image_orient(&image, orientation, error);
+        status = snug_rows_end(&rows, error);
+    snug_rows_free(&rows);
+    return status;
+}
+
+/* ---- a picture in memory ---- */
+
+struct collector {
+    struct snug_image image;
+    const struct snug_allocator *allocator;
+    int64_t rows;
+};
+
+static size_t collect_bytes(const void *context, int64_t width, int64_t height)
+{
+    (void)context;
+    return (size_t)width * (size_t)height * 3;
+}
+
+static enum snug_status collect_begin(void *context, int64_t width, int64_t height,
+                                      struct snug_error *error)
+{
+    struct collector *c = context;
+    size_t bytes = collect_bytes(context, width, height);
+    unsigned char *pixels = snug_alloc(c->allocator, bytes);
+    if (!pixels)
+        return snug_error_memory(error, bytes, "a picture");
+    c->image = (struct snug_image){width, height, pixels, c->allocator};
+    return SNUG_STATUS_OK;
+}
+
+static enum snug_status collect_row(void *context, const unsigned char *rgb,
+                                    struct snug_error *error)
+{
+    struct collector *c = context;
+    size_t bytes = (size_t)c->image.width * 3;
+    (void)error;
+    memcpy(c->image.pixels + (size_t)c->rows++ * bytes, rgb, bytes);
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_image_collect(struct snug_bytes *bytes,
+                                    const struct snug_image_limits *limits,
+                                    const struct snug_allocator *allocator, struct snug_image *out,
+                                    struct snug_error *error)
+{
+    struct collector collector = {.allocator = allocator};
+    const struct snug_row_sink sink = {collect_bytes, collect_begin, collect_row, &collector};
+    enum snug_status status = snug_image_read(bytes, limits, allocator, &sink, error);
     if (status != SNUG_STATUS_OK) {
-        snug_image_free(&image);
+        snug_image_free(&collector.image);
         return status;
     }
-    *out = image;
+    *out = collector.image;
     return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_image_decode(const unsigned char *data, size_t size, int64_t max_pixels,
+                                   const char *name, const struct snug_allocator *allocator,
+                                   struct snug_image *out, struct snug_error *error)
+{
+    struct snug_bytes bytes = snug_bytes_of(name, data, size);
+    const struct snug_image_limits limits = {.max_pixels = max_pixels};
+    return snug_image_collect(&bytes, &limits, allocator, out, error);
 }

@@ -1,9 +1,9 @@
-/* Pictures: bytes in, 8-bit RGB out; Pillow-exact resampling; InternVL tiles.
+/* Pictures: bytes in, rows of 8-bit RGB out; Pillow-exact resampling; InternVL tiles.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #ifndef SNUG_DOCUMENT_IMAGE_H
 #define SNUG_DOCUMENT_IMAGE_H
 
-#include "base/files.h"
+#include "base/bytes.h"
 #include "base/limits.h"
 
 /* Interleaved RGB, 8 bit, rows without padding: pixels[(y * width + x) * 3 + c]. */
@@ -27,17 +27,54 @@ enum snug_image_format {
 enum snug_image_format snug_image_sniff(const unsigned char *data, size_t size);
 const char *snug_image_format_name(enum snug_image_format format);
 
-/* Decodes one picture by its content. Grey and palette expanded, 16 bit by the high byte, alpha
- * over white, EXIF orientation applied (policy: tests/golden/images/decode/README.md). Refused from
- * the header if width * height > max_pixels (0: SNUG_MAX_PIXELS). A damaged or truncated picture is
- * FORMAT: never a partial page. TIFF, PDF and unknown contents: UNSUPPORTED, naming what it is.
- * `name` stands in messages. Memory beyond the result is bounded by a small multiple of it.
- * Thread-safe. Errors: FORMAT, UNSUPPORTED, LIMIT, MEMORY. */
+/* ---- decoding ---- */
+
+/* Who takes a picture's rows. A picture that turns out to be damaged fails after some of its rows
+ * have been handed over: what was made of them is to be thrown away. */
+struct snug_row_sink {
+    /* The most that this sink will hold for such a picture, for max_bytes. */
+    size_t (*bytes)(const void *context, int64_t width, int64_t height);
+    /* The size of the upright picture, once, before its rows. */
+    enum snug_status (*begin)(void *context, int64_t width, int64_t height,
+                              struct snug_error *error);
+    /* The next row from the top, width * 3 bytes, valid during the call. */
+    enum snug_status (*row)(void *context, const unsigned char *rgb, struct snug_error *error);
+    void *context;
+};
+
+/* Refused from the header, before anything of the picture's size is allocated. */
+struct snug_image_limits {
+    int64_t max_pixels; /* width * height; 0: SNUG_MAX_PIXELS. Beyond: LIMIT */
+    size_t max_bytes;   /* of memory for the page, the sink's included; 0: no limit. Beyond:
+                           DOES_NOT_FIT, naming size, need and limit */
+};
+
+/* Decodes one picture by its content, row by row. Grey and palette expanded, 16 bit by the high
+ * byte, alpha over white, EXIF orientation applied (policy: tests/golden/images/decode/README.md).
+ * A damaged or truncated picture is FORMAT: never a partial page. TIFF, PDF and unknown contents:
+ * UNSUPPORTED, naming what it is. bytes->name stands in messages. Work memory is a few rows,
+ * except for interlaced PNG, WebP and orientations that need the picture's last row first (3 to 8):
+ * these are held as a whole; of a progressive JPEG the library holds the coefficients. limits may
+ * be NULL. Thread-safe. Errors: FORMAT, UNSUPPORTED, LIMIT, DOES_NOT_FIT, MEMORY, IO (the file),
+ * those of the sink. */
+SNUG_CHECK_RESULT enum snug_status snug_image_read(struct snug_bytes *bytes,
+                                                   const struct snug_image_limits *limits,
+                                                   const struct snug_allocator *allocator,
+                                                   const struct snug_row_sink *sink,
+                                                   struct snug_error *error);
+
+/* The same into a picture in memory, of bytes in memory. */
 SNUG_CHECK_RESULT enum snug_status snug_image_decode(const unsigned char *data, size_t size,
                                                      int64_t max_pixels, const char *name,
                                                      const struct snug_allocator *allocator,
                                                      struct snug_image *out,
                                                      struct snug_error *error);
+/* snug_image_read into a picture in memory; *out only on success. */
+SNUG_CHECK_RESULT enum snug_status snug_image_collect(struct snug_bytes *bytes,
+                                                      const struct snug_image_limits *limits,
+                                                      const struct snug_allocator *allocator,
+                                                      struct snug_image *out,
+                                                      struct snug_error *error);
 
 /* ---- resampling: Pillow's Image.resize to the bit, horizontal pass first ---- */
 enum snug_filter { SNUG_FILTER_BILINEAR, SNUG_FILTER_BICUBIC };
@@ -65,18 +102,33 @@ struct snug_tile_grid {
 struct snug_tile_grid snug_tile_choose(int64_t width, int64_t height,
                                        const struct snug_tile_options *options);
 
-/* Cuts tile `index` (row-major; the thumbnail last) of an already resized canvas into
- * out[3][side][side] f32, (v / 255 - mean) / std with true divisions. */
-void snug_tile_normalise(const unsigned char *canvas, int64_t canvas_width, int64_t left,
-                         int64_t top, const struct snug_tile_options *options, float *out);
+/* One tile [side][side][3] to out[3][side][side] f32, (v / 255 - mean) / std with true divisions.
+ */
+void snug_tile_normalise(const unsigned char *tile, const struct snug_tile_options *options,
+                         float *out);
 
-/* The whole of it: grid, resize, cut, thumbnail, normalise. *pixels: [tiles, 3, side, side] f32
- * from `allocator`, the caller's. If u8 is not NULL it receives the tiles as RGB bytes
- * [tiles][side][side][3] (golden tests). Errors: SHAPE, MEMORY. */
+/* A picture to its tiles, row by row: the grid is chosen from the header's size, canvas and
+ * thumbnail are resampled from the same rows. *tiles: RGB bytes [tiles][side][side][3] from
+ * `allocator`, the caller's. Errors: those of snug_image_read, SHAPE (options), MEMORY. */
+SNUG_CHECK_RESULT enum snug_status
+snug_tiles_read(struct snug_bytes *bytes, const struct snug_image_limits *limits,
+                const struct snug_tile_options *options, const struct snug_allocator *allocator,
+                struct snug_tile_grid *grid, unsigned char **tiles, struct snug_error *error);
+/* The same of a picture in memory. Errors: SHAPE, MEMORY. */
 SNUG_CHECK_RESULT enum snug_status snug_tiles_make(const struct snug_image *image,
                                                    const struct snug_tile_options *options,
                                                    const struct snug_allocator *allocator,
-                                                   struct snug_tile_grid *grid, float **pixels,
-                                                   unsigned char **u8, struct snug_error *error);
+                                                   struct snug_tile_grid *grid,
+                                                   unsigned char **tiles, struct snug_error *error);
+
+/* The most that snug_tiles_read needs for an upright picture of this size, its tiles and the window
+ * of the file included, so that it can be asked before anything is opened: JPEG of one scan, PNG
+ * without interlacing, BMP, PNM, shown as stored or mirrored. What libjpeg takes from malloc is in
+ * it as an allowance (jpeg.c). Sides as snug_image_read allows them. */
+size_t snug_page_bytes(int64_t width, int64_t height, const struct snug_tile_options *options);
+/* The same for all others: progressive JPEG, interlaced PNG, WebP (plus its file's size: it is read
+ * into memory), any format turned or upside down. */
+size_t snug_page_bytes_whole(int64_t width, int64_t height,
+                             const struct snug_tile_options *options);
 
 #endif

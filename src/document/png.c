@@ -4,7 +4,7 @@
  * so that nothing in them is unpacked; their checksums still count. What libpng calls benign (a
  * wrong zlib checksum, left-over data) is damage here, and so is a colour that the palette lacks,
  * which libpng does not notice when it expands palettes itself. Interlaced pictures are put
- * together by us: one row of memory instead of a second picture. Copyright snug contributors.
+ * together by us, in the one picture that is held. Copyright snug contributors.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "document/image_internal.h"
 
@@ -15,13 +15,18 @@
 #define SIGNATURE_BYTES 8u
 #define ADAM7_PASSES 7
 #define MESSAGE_BYTES 128
+/* The most that libpng and zlib take: their structures and tables, zlib's window of 32 KiB and a
+ * buffer of compressed bytes; and two rows of up to 8 bytes a pixel beside ours of up to 4. */
+#define LIBRARY_FIXED_BYTES ((int64_t)72 << 10)
+#define LIBRARY_PIXEL_BYTES ((int64_t)20)
 
 struct png_reader {
     const struct snug_image_source *source;
-    struct snug_image *image;
+    struct snug_rows *rows;
+    int orientation;
     png_structp png;
     png_infop info;
-    size_t offset; /* of the next byte to read */
+    uint64_t offset; /* of the next byte to read */
     unsigned char *row;
     int channels; /* of a pixel in `row`: 1 (palette index), 3 (RGB) or 4 (RGBA) */
     int colour_count;
@@ -65,26 +70,29 @@ static void on_warning(png_structp png, png_const_charp message)
 static void on_read(png_structp png, png_bytep bytes, size_t length)
 {
     struct png_reader *reader = png_get_io_ptr(png);
-    if (length > reader->source->size - reader->offset)
+    if (!snug_bytes_read(reader->source->bytes, reader->offset, bytes, length))
         png_error(png, "the file ends too early");
-    memcpy(bytes, reader->source->data + reader->offset, length);
     reader->offset += length;
 }
 
 /* ---- orientation ---- */
 
-/* The eXIf chunk, before or behind the pixels. libpng has read the file to its end by now, so the
- * chunks are whole and their checksums right. */
-static int find_orientation(const unsigned char *data, size_t size)
+/* The eXIf chunk, before or behind the pixels: rows go on only if it is known. libpng reads the
+ * file to its end afterwards, so that a chunk that is not whole or has a wrong checksum is found.
+ */
+static int find_orientation(struct snug_bytes *bytes)
 {
-    size_t at = SIGNATURE_BYTES;
-    while (size - at >= 12) {
-        size_t length = snug_be32(data + at);
-        const unsigned char *type = data + at + 4;
-        if (length > size - at - 12 || memcmp(type, "IEND", 4) == 0)
+    unsigned char head[8];
+    uint64_t at = SIGNATURE_BYTES;
+    while (at <= bytes->size && bytes->size - at >= 12 && snug_bytes_peek(bytes, at, head, 8)) {
+        size_t length = snug_be32(head);
+        if (length > bytes->size - at - 12 || memcmp(head + 4, "IEND", 4) == 0)
             break;
-        if (memcmp(type, "eXIf", 4) == 0)
-            return snug_exif_orientation(data + at + 8, length);
+        if (memcmp(head + 4, "eXIf", 4) == 0) {
+            size_t count = length < SNUG_EXIF_BYTES ? length : SNUG_EXIF_BYTES;
+            const unsigned char *data = snug_bytes_span(bytes, at + 8, count);
+            return data ? snug_exif_orientation(data, count) : 1;
+        }
         at += 12 + length;
     }
     return 1;
@@ -102,12 +110,10 @@ static void put_indices(const struct png_reader *reader, unsigned char *to, int6
     }
 }
 
-/* `count` pixels of reader->row to row y, columns x, x + step, ... */
-static void put_row(const struct png_reader *reader, int64_t y, int64_t x, int64_t step,
-                    int64_t count)
+/* `count` pixels of reader->row to every step-th one of `to`. */
+static void put_row(const struct png_reader *reader, unsigned char *to, int64_t step, int64_t count)
 {
     const unsigned char *from = reader->row;
-    unsigned char *to = reader->image->pixels + (y * reader->image->width + x) * 3;
     if (reader->channels == 1) {
         put_indices(reader, to, step, count);
         return;
@@ -121,27 +127,40 @@ static void put_row(const struct png_reader *reader, int64_t y, int64_t x, int64
             to[c] = reader->channels == 4 ? snug_over_white(from[c], from[3]) : from[c];
 }
 
-static void read_rows(struct png_reader *reader)
+static void read_passes(const struct png_reader *reader)
 {
-    int64_t width = reader->image->width, height = reader->image->height;
-    if (png_get_interlace_type(reader->png, reader->info) == PNG_INTERLACE_NONE) {
-        for (int64_t y = 0; y < height; y++) {
-            png_read_row(reader->png, reader->row, NULL);
-            put_row(reader, y, 0, 1, width);
-        }
-        return;
-    }
+    int64_t width = reader->rows->width, height = reader->rows->height;
     for (int pass = 0; pass < ADAM7_PASSES; pass++) {
         int64_t columns = PNG_PASS_COLS((png_uint_32)width, pass);
         int64_t rows = PNG_PASS_ROWS((png_uint_32)height, pass);
         if (columns == 0)
             continue;
         for (int64_t i = 0; i < rows; i++) {
+            int64_t y = PNG_ROW_FROM_PASS_ROW(i, pass), x = PNG_COL_FROM_PASS_COL(0, pass);
             png_read_row(reader->png, reader->row, NULL);
-            put_row(reader, PNG_ROW_FROM_PASS_ROW(i, pass), PNG_COL_FROM_PASS_COL(0, pass),
-                    PNG_PASS_COL_OFFSET(pass), columns);
+            put_row(reader, reader->rows->pixels + (y * width + x) * 3, PNG_PASS_COL_OFFSET(pass),
+                    columns);
         }
     }
+}
+
+static enum snug_status read_rows(const struct png_reader *reader, struct snug_error *error)
+{
+    if (png_get_interlace_type(reader->png, reader->info) != PNG_INTERLACE_NONE) {
+        read_passes(reader);
+        return SNUG_STATUS_OK;
+    }
+    for (int64_t y = 0; y < reader->rows->height; y++) {
+        png_read_row(reader->png, reader->row, NULL);
+        put_row(reader, snug_rows_next(reader->rows), 1, reader->rows->width);
+        SNUG_TRY(snug_rows_push(reader->rows, error));
+    }
+    return SNUG_STATUS_OK;
+}
+
+size_t snug_png_bytes(int64_t width)
+{
+    return (size_t)(width * LIBRARY_PIXEL_BYTES + LIBRARY_FIXED_BYTES);
 }
 
 static void read_palette(struct png_reader *reader)
@@ -165,11 +184,13 @@ static void read_palette(struct png_reader *reader)
 static enum snug_status begin(struct png_reader *reader, struct snug_error *error)
 {
     png_structp png = reader->png;
-    enum snug_status status =
-        snug_image_begin(reader->source, png_get_image_width(png, reader->info),
-                         png_get_image_height(png, reader->info), reader->image, error);
-    if (status != SNUG_STATUS_OK)
-        return status;
+    const struct snug_rows_needs needs = {
+        .width = png_get_image_width(png, reader->info),
+        .height = png_get_image_height(png, reader->info),
+        .orientation = reader->orientation,
+        .whole = png_get_interlace_type(png, reader->info) != PNG_INTERLACE_NONE,
+        .library_bytes = snug_png_bytes(png_get_image_width(png, reader->info))};
+    SNUG_TRY(snug_rows_begin(reader->rows, &needs, error));
     bool indexed = png_get_color_type(png, reader->info) == PNG_COLOR_TYPE_PALETTE;
     if (indexed) {
         read_palette(reader);
@@ -206,29 +227,28 @@ static enum snug_status read_picture(struct png_reader *reader, struct snug_erro
     png_read_info(reader->png, reader->info);
     if (begin(reader, error) != SNUG_STATUS_OK)
         return error->status;
-    read_rows(reader);
+    if (read_rows(reader, error) != SNUG_STATUS_OK)
+        return error->status;
     png_read_end(reader->png, NULL);
     return SNUG_STATUS_OK;
 }
 
-enum snug_status snug_png_read(const struct snug_image_source *source, struct snug_image *image,
-                               int *orientation, struct snug_error *error)
+enum snug_status snug_png_read(struct snug_rows *rows, struct snug_error *error)
 {
-    struct snug_error own;
-    struct png_reader reader = {.source = source, .image = image};
+    const struct snug_image_source *source = rows->source;
+    struct png_reader reader = {
+        .source = source, .rows = rows, .orientation = find_orientation(source->bytes)};
     enum snug_status status = SNUG_STATUS_MEMORY;
     reader.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &reader, on_error, on_warning,
                                           &reader, on_malloc, on_free);
     if (reader.png)
         reader.info = png_create_info_struct(reader.png);
     if (reader.info)
-        status = read_picture(&reader, error ? error : &own);
+        status = read_picture(&reader, error);
     else
         status = snug_error_set(error, SNUG_STATUS_MEMORY, "%s: out of memory in the PNG reader",
                                 source->name);
     png_destroy_read_struct(&reader.png, &reader.info, NULL);
     snug_free(source->allocator, reader.row);
-    if (status == SNUG_STATUS_OK)
-        *orientation = find_orientation(source->data, source->size);
     return status;
 }

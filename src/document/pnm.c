@@ -19,8 +19,10 @@
 #define NUMBER_LIMIT ((int64_t)1 << 40)
 
 struct pnm {
-    const unsigned char *data;
-    size_t size, at;
+    struct snug_bytes *bytes;
+    uint64_t end;              /* offset of the first byte behind the view */
+    const unsigned char *view; /* the next byte, `left` of them */
+    size_t left;
     bool bilevel, plain;
     int channels; /* 1 or 3 */
     int64_t width, height, maxval;
@@ -40,18 +42,33 @@ static bool is_space(unsigned char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+/* Whether there is a next byte: pnm->view[0]. */
+static inline bool has_byte(struct pnm *pnm)
+{
+    if (pnm->left)
+        return true;
+    pnm->view = snug_bytes_view(pnm->bytes, pnm->end, &pnm->left);
+    pnm->end += pnm->left;
+    return pnm->left > 0;
+}
+
+static inline unsigned char take_byte(struct pnm *pnm)
+{
+    pnm->left--;
+    return *pnm->view++;
+}
+
 static void skip_space(struct pnm *pnm)
 {
-    while (pnm->at < pnm->size) {
-        if (pnm->data[pnm->at] == '#') {
-            const unsigned char *start = pnm->data + pnm->at;
-            const unsigned char *end = memchr(start, '\n', pnm->size - pnm->at);
-            pnm->at = end ? (size_t)(end - pnm->data) : pnm->size;
-        } else if (is_space(pnm->data[pnm->at])) {
-            pnm->at++;
-        } else {
+    bool in_comment = false;
+    while (has_byte(pnm)) {
+        if (in_comment)
+            in_comment = *pnm->view != '\n';
+        else if (*pnm->view == '#')
+            in_comment = true;
+        else if (!is_space(*pnm->view))
             return;
-        }
+        take_byte(pnm);
     }
 }
 
@@ -60,11 +77,8 @@ static int64_t read_number(struct pnm *pnm)
 {
     skip_space(pnm);
     int64_t number = -1;
-    for (; pnm->at < pnm->size; pnm->at++) {
-        unsigned char c = pnm->data[pnm->at];
-        if (c < '0' || c > '9')
-            break;
-        number = (number < 0 ? 0 : number) * 10 + (c - '0');
+    while (has_byte(pnm) && *pnm->view >= '0' && *pnm->view <= '9') {
+        number = (number < 0 ? 0 : number) * 10 + (take_byte(pnm) - '0');
         if (number > NUMBER_LIMIT)
             return -1;
     }
@@ -75,21 +89,23 @@ static int64_t read_number(struct pnm *pnm)
 static int64_t read_bit(struct pnm *pnm)
 {
     skip_space(pnm);
-    if (pnm->at == pnm->size || (pnm->data[pnm->at] != '0' && pnm->data[pnm->at] != '1'))
+    if (!has_byte(pnm) || (*pnm->view != '0' && *pnm->view != '1'))
         return -1;
-    return pnm->data[pnm->at++] - '0';
+    return take_byte(pnm) - '0';
 }
 
 static enum snug_status read_header(const struct snug_image_source *source, struct pnm *pnm,
                                     struct snug_error *error)
 {
-    if (source->size < 3)
+    unsigned char mark[2];
+    pnm->bytes = source->bytes;
+    pnm->end = sizeof mark;
+    if (!snug_bytes_read(source->bytes, 0, mark, sizeof mark) || source->bytes->size < 3)
         return damaged(source, "the file ends inside its header", error);
-    char kind = (char)source->data[1];
+    char kind = (char)mark[1];
     pnm->bilevel = kind == '1' || kind == '4';
     pnm->plain = kind <= '3';
     pnm->channels = kind == '3' || kind == '6' ? 3 : 1;
-    pnm->at = 2;
     pnm->width = read_number(pnm);
     pnm->height = read_number(pnm);
     pnm->maxval = pnm->bilevel ? 1 : read_number(pnm);
@@ -97,9 +113,9 @@ static enum snug_status read_header(const struct snug_image_source *source, stru
         return damaged(source, "no width and height in its header", error);
     if (pnm->maxval < 1 || pnm->maxval > MAX_MAXVAL)
         return damaged(source, "no largest value of 1..65535 in its header", error);
-    if (pnm->at == pnm->size || !is_space(pnm->data[pnm->at]))
+    if (!has_byte(pnm) || !is_space(*pnm->view))
         return damaged(source, "the file ends inside its header", error);
-    pnm->at++;
+    take_byte(pnm);
     return SNUG_STATUS_OK;
 }
 
@@ -130,31 +146,36 @@ static unsigned char scale(int64_t value, int64_t maxval)
 /* The next sample, 0..255; -1 if it is missing or beyond maxval. */
 static int read_sample(struct pnm *pnm)
 {
-    int64_t value;
+    int64_t value = -1;
     if (pnm->plain) {
         value = pnm->bilevel ? 1 - read_bit(pnm) : read_number(pnm);
-    } else if (pnm->maxval > 255) {
-        value = snug_be16(pnm->data + pnm->at);
-        pnm->at += 2;
-    } else {
-        value = pnm->data[pnm->at++];
+    } else if (has_byte(pnm)) {
+        value = take_byte(pnm);
+        if (pnm->maxval > 255)
+            value = has_byte(pnm) ? value << 8 | take_byte(pnm) : -1;
     }
     return value < 0 || value > pnm->maxval ? -1 : scale(value, pnm->maxval);
 }
 
-static void unpack_bits(const unsigned char *row, int64_t width, unsigned char *rgb)
+/* P4: 8 pixels a byte. */
+static bool read_bits(struct pnm *pnm, unsigned char *rgb)
 {
-    for (int64_t x = 0; x < width; x++)
-        memset(rgb + x * 3, row[x / 8] >> (7 - x % 8) & 1 ? 0 : 255, 3);
+    unsigned char bits = 0;
+    for (int64_t x = 0; x < pnm->width; x++) {
+        if (x % 8 == 0) {
+            if (!has_byte(pnm))
+                return false;
+            bits = take_byte(pnm);
+        }
+        memset(rgb + x * 3, bits >> (7 - x % 8) & 1 ? 0 : 255, 3);
+    }
+    return true;
 }
 
 static bool read_row(struct pnm *pnm, unsigned char *rgb)
 {
-    if (pnm->bilevel && !pnm->plain) {
-        unpack_bits(pnm->data + pnm->at, pnm->width, rgb);
-        pnm->at += ((size_t)pnm->width + 7) / 8;
-        return true;
-    }
+    if (pnm->bilevel && !pnm->plain)
+        return read_bits(pnm, rgb);
     for (int64_t x = 0; x < pnm->width; x++, rgb += 3) {
         int sample = 0;
         for (int c = 0; c < 3; c++) {
@@ -168,27 +189,24 @@ static bool read_row(struct pnm *pnm, unsigned char *rgb)
     return true;
 }
 
-enum snug_status snug_pnm_read(const struct snug_image_source *source, struct snug_image *image,
-                               int *orientation, struct snug_error *error)
+enum snug_status snug_pnm_read(struct snug_rows *rows, struct snug_error *error)
 {
-    (void)orientation;
-    struct pnm pnm = {.data = source->data, .size = source->size};
-    enum snug_status status = read_header(source, &pnm, error);
-    if (status != SNUG_STATUS_OK)
-        return status;
-    status = snug_image_check(source, pnm.width, pnm.height, error);
-    if (status != SNUG_STATUS_OK)
-        return status;
-    if (least_bytes(&pnm) > pnm.size - pnm.at)
+    const struct snug_image_source *source = rows->source;
+    struct pnm pnm = {0};
+    SNUG_TRY(read_header(source, &pnm, error));
+    SNUG_TRY(snug_image_check(source, pnm.width, pnm.height, error));
+    if (least_bytes(&pnm) > source->bytes->size - (pnm.end - pnm.left))
         return damaged(source, "the file ends before its pixels do", error);
-    status = snug_image_begin(source, pnm.width, pnm.height, image, error);
-    if (status != SNUG_STATUS_OK)
-        return status;
-    for (int64_t y = 0; y < pnm.height; y++)
-        if (!read_row(&pnm, image->pixels + y * pnm.width * 3))
+    const struct snug_rows_needs needs = {
+        .width = pnm.width, .height = pnm.height, .orientation = 1};
+    SNUG_TRY(snug_rows_begin(rows, &needs, error));
+    for (int64_t y = 0; y < pnm.height; y++) {
+        if (!read_row(&pnm, snug_rows_next(rows)))
             return damaged(source,
                            pnm.plain ? "a value is missing, too large or no number"
                                      : "a value is larger than the header says",
                            error);
+        SNUG_TRY(snug_rows_push(rows, error));
+    }
     return SNUG_STATUS_OK;
 }

@@ -10,11 +10,14 @@
  * The sums are of int32 and exact: the magnitudes of the weights of one output add up to less
  * than 1.5, so no partial sum exceeds 1.5 * 255 * 2^22 + 2^21 < 2^31, in any order.
  *
- * Horizontal rows are made when the vertical pass first needs them and kept in a ring that is as
- * high as the largest window: memory grows with the window, not with the picture. Source: Pillow's
+ * A row goes through the horizontal pass as it is pushed, into a ring that is as high as the
+ * largest window of the vertical pass: memory grows with the window, not with the picture. An
+ * output row needs rows up to the last one of its window, so it can be made once that one has been
+ * pushed; then its first one is still there, because a window fits the ring. Source: Pillow's
  * Image.resize before version 13 (docs/formats.md, 3). Copyright snug contributors.
- * SPDX-License-Identifier: Apache-2.0 */
-#include "document/image.h"
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "document/resize.h"
 
 #include <math.h>
 #include <string.h>
@@ -26,13 +29,6 @@
 /* Larger pictures do not occur (SNUG_MAX_SIDE, SNUG_MAX_TILES); keeps indices and memory bounded.
  */
 #define MAX_LENGTH (1 << 24)
-
-struct axis {
-    int64_t *first;  /* [output] first input sample */
-    int64_t *count;  /* [output] input samples */
-    int32_t *weight; /* [output][window] */
-    int64_t window;
-};
 
 static double bicubic(double x)
 {
@@ -53,7 +49,7 @@ static double bilinear(double x)
 
 /* ---- weights ---- */
 
-static void axis_free(struct axis *axis, const struct snug_allocator *allocator)
+static void axis_free(struct snug_resample_axis *axis, const struct snug_allocator *allocator)
 {
     snug_free(allocator, axis->first);
     snug_free(allocator, axis->count);
@@ -61,8 +57,8 @@ static void axis_free(struct axis *axis, const struct snug_allocator *allocator)
 }
 
 /* scratch: [window] doubles. */
-static void axis_fill(struct axis *axis, int64_t input, int64_t output, enum snug_filter filter,
-                      double support, double *scratch)
+static void axis_fill(struct snug_resample_axis *axis, int64_t input, int64_t output,
+                      enum snug_filter filter, double support, double *scratch)
 {
     double scale = (double)input / (double)output;
     double inverse = 1.0 / (scale < 1.0 ? 1.0 : scale);
@@ -90,14 +86,23 @@ static void axis_fill(struct axis *axis, int64_t input, int64_t output, enum snu
     }
 }
 
+static double support_of(int64_t input, int64_t output, enum snug_filter filter)
+{
+    double scale = (double)input / (double)output;
+    return (filter == SNUG_FILTER_BICUBIC ? 2.0 : 1.0) * (scale < 1.0 ? 1.0 : scale);
+}
+
+static int64_t window_of(int64_t input, int64_t output, enum snug_filter filter)
+{
+    return (int64_t)ceil(support_of(input, output, filter)) * 2 + 1;
+}
+
 /* *axis zeroed; freed by the caller also on failure. */
-static enum snug_status axis_make(struct axis *axis, int64_t input, int64_t output,
+static enum snug_status axis_make(struct snug_resample_axis *axis, int64_t input, int64_t output,
                                   enum snug_filter filter, const struct snug_allocator *allocator,
                                   struct snug_error *error)
 {
-    double scale = (double)input / (double)output;
-    double support = (filter == SNUG_FILTER_BICUBIC ? 2.0 : 1.0) * (scale < 1.0 ? 1.0 : scale);
-    axis->window = (int64_t)ceil(support) * 2 + 1;
+    axis->window = window_of(input, output, filter);
     size_t outputs = (size_t)output, weights = 0;
     if (!snug_mul_size(outputs, (size_t)axis->window, &weights))
         return snug_error_memory(error, SIZE_MAX, "resampling weights");
@@ -107,7 +112,7 @@ static enum snug_status axis_make(struct axis *axis, int64_t input, int64_t outp
     double *scratch = snug_alloc_array(allocator, (size_t)axis->window, sizeof *scratch);
     bool done = axis->first && axis->count && axis->weight && scratch;
     if (done)
-        axis_fill(axis, input, output, filter, support, scratch);
+        axis_fill(axis, input, output, filter, support_of(input, output, filter), scratch);
     snug_free(allocator, scratch);
     return done ? SNUG_STATUS_OK
                 : snug_error_memory(error, weights * sizeof *axis->weight, "resampling weights");
@@ -121,8 +126,8 @@ static unsigned char to_sample(int32_t sum)
     return (unsigned char)(value < 0 ? 0 : value > 255 ? 255 : value);
 }
 
-static void horizontal_row_1(const struct axis *axis, const unsigned char *source, int64_t width,
-                             unsigned char *target)
+static void horizontal_row_1(const struct snug_resample_axis *axis, const unsigned char *source,
+                             int64_t width, unsigned char *target)
 {
     for (int64_t x = 0; x < width; x++) {
         const int32_t *weight = axis->weight + x * axis->window;
@@ -134,8 +139,8 @@ static void horizontal_row_1(const struct axis *axis, const unsigned char *sourc
     }
 }
 
-static void horizontal_row_3(const struct axis *axis, const unsigned char *source, int64_t width,
-                             unsigned char *target)
+static void horizontal_row_3(const struct snug_resample_axis *axis, const unsigned char *source,
+                             int64_t width, unsigned char *target)
 {
     for (int64_t x = 0; x < width; x++) {
         const int32_t *weight = axis->weight + x * axis->window;
@@ -160,52 +165,130 @@ static void add_row(int32_t *restrict sums, const unsigned char *restrict row, i
         sums[i] += row[i] * weight;
 }
 
-struct resizer {
-    const unsigned char *source;
-    int64_t source_width, source_height, width, height;
-    int channels;
-    struct axis horizontal, vertical; /* window 0: the pass is skipped */
-    unsigned char *ring;              /* [vertical.window] rows of `width` pixels */
-    int64_t rows_made;                /* horizontal rows below this have been made */
-};
+/* ---- rows in, rows out ---- */
 
-static void make_row(const struct resizer *r, int64_t y, unsigned char *target)
+static bool sides_are_good(int64_t source_width, int64_t source_height, int channels, int64_t width,
+                           int64_t height)
 {
-    const unsigned char *row = r->source + y * r->source_width * r->channels;
-    if (r->channels == 3)
+    return source_width >= 1 && source_height >= 1 && width >= 1 && height >= 1 &&
+           source_width <= MAX_LENGTH && source_height <= MAX_LENGTH && width <= MAX_LENGTH &&
+           height <= MAX_LENGTH && (channels == 1 || channels == 3);
+}
+
+enum snug_status snug_resampler_make(struct snug_resampler *r, int64_t source_width,
+                                     int64_t source_height, int channels, int64_t width,
+                                     int64_t height, enum snug_filter filter,
+                                     const struct snug_allocator *allocator,
+                                     struct snug_error *error)
+{
+    *r = (struct snug_resampler){.source_width = source_width,
+                                 .source_height = source_height,
+                                 .width = width,
+                                 .height = height,
+                                 .channels = channels,
+                                 .ring_rows = 1,
+                                 .allocator = allocator};
+    if (!sides_are_good(source_width, source_height, channels, width, height))
+        return snug_error_set(error, SNUG_STATUS_SHAPE,
+                              "cannot resize %lld x %lld pixels of %d channels to %lld x %lld",
+                              (long long)source_width, (long long)source_height, channels,
+                              (long long)width, (long long)height);
+    if (width != source_width)
+        SNUG_TRY(axis_make(&r->horizontal, source_width, width, filter, allocator, error));
+    if (height != source_height) {
+        SNUG_TRY(axis_make(&r->vertical, source_height, height, filter, allocator, error));
+        r->ring_rows = r->vertical.window;
+    }
+    size_t stride = (size_t)(width * channels);
+    r->ring = snug_alloc_array(allocator, (size_t)r->ring_rows, stride);
+    return r->ring ? SNUG_STATUS_OK
+                   : snug_error_memory(error, (size_t)r->ring_rows * stride, "resampled rows");
+}
+
+void snug_resampler_free(struct snug_resampler *r)
+{
+    if (!r->allocator)
+        return;
+    axis_free(&r->horizontal, r->allocator);
+    axis_free(&r->vertical, r->allocator);
+    snug_free(r->allocator, r->ring);
+    *r = (struct snug_resampler){0};
+}
+
+/* What stays of an axis, and what making it takes for a moment besides. */
+static size_t axis_bytes(int64_t input, int64_t output, enum snug_filter filter, size_t *moment)
+{
+    const struct snug_resample_axis *axis = NULL;
+    if (input == output)
+        return 0;
+    size_t window = (size_t)window_of(input, output, filter);
+    if (*moment < window * sizeof(double))
+        *moment = window * sizeof(double);
+    return (size_t)output *
+           (sizeof *axis->first + sizeof *axis->count + window * sizeof *axis->weight);
+}
+
+size_t snug_resampler_bytes(int64_t source_width, int64_t source_height, int channels,
+                            int64_t width, int64_t height, enum snug_filter filter)
+{
+    if (!sides_are_good(source_width, source_height, channels, width, height))
+        return 0;
+    size_t moment = 0, ring_rows = 1;
+    size_t bytes = axis_bytes(source_width, width, filter, &moment) +
+                   axis_bytes(source_height, height, filter, &moment);
+    if (height != source_height)
+        ring_rows = (size_t)window_of(source_height, height, filter);
+    return bytes + moment + ring_rows * (size_t)(width * channels);
+}
+
+static unsigned char *ring_row(const struct snug_resampler *r, int64_t y)
+{
+    return r->ring + y % r->ring_rows * r->width * r->channels;
+}
+
+void snug_resampler_push(struct snug_resampler *r, const unsigned char *row)
+{
+    SNUG_ASSERT(r->pushed < r->source_height);
+    unsigned char *target = ring_row(r, r->pushed++);
+    if (!r->horizontal.window)
+        memcpy(target, row, (size_t)(r->width * r->channels));
+    else if (r->channels == 3)
         horizontal_row_3(&r->horizontal, row, r->width, target);
     else
         horizontal_row_1(&r->horizontal, row, r->width, target);
 }
 
-/* Row y after the horizontal pass; the vertical pass asks in ascending windows. */
-static const unsigned char *row_at(const struct resizer *r, int64_t y)
-{
-    int64_t stride = r->width * r->channels;
-    return r->ring ? r->ring + y % r->vertical.window * stride : r->source + y * stride;
-}
-
-static void vertical_row(struct resizer *r, int64_t y, unsigned char *target)
+static void vertical_row(const struct snug_resampler *r, int64_t y, unsigned char *target)
 {
     int64_t first = r->vertical.first[y], count = r->vertical.count[y];
     const int32_t *weight = r->vertical.weight + y * r->vertical.window;
     int64_t stride = r->width * r->channels;
-    if (r->ring) {
-        if (r->rows_made < first)
-            r->rows_made = first;
-        for (; r->rows_made < first + count; r->rows_made++)
-            make_row(r, r->rows_made, r->ring + r->rows_made % r->vertical.window * stride);
-    }
     for (int64_t start = 0; start < stride; start += BLOCK_SAMPLES) {
         int32_t sums[BLOCK_SAMPLES];
         int64_t samples = stride - start < BLOCK_SAMPLES ? stride - start : BLOCK_SAMPLES;
         for (int64_t i = 0; i < samples; i++)
             sums[i] = HALF;
         for (int64_t k = 0; k < count; k++)
-            add_row(sums, row_at(r, first + k) + start, weight[k], samples);
+            add_row(sums, ring_row(r, first + k) + start, weight[k], samples);
         for (int64_t i = 0; i < samples; i++)
             target[start + i] = to_sample(sums[i]);
     }
+}
+
+bool snug_resampler_pull(struct snug_resampler *r, unsigned char *target)
+{
+    int64_t y = r->pulled;
+    if (y == r->height)
+        return false;
+    int64_t needed = r->vertical.window ? r->vertical.first[y] + r->vertical.count[y] : y + 1;
+    if (r->pushed < needed)
+        return false;
+    if (r->vertical.window)
+        vertical_row(r, y, target);
+    else
+        memcpy(target, ring_row(r, y), (size_t)(r->width * r->channels));
+    r->pulled++;
+    return true;
 }
 
 enum snug_status snug_resize(const unsigned char *source, int64_t source_width,
@@ -213,38 +296,15 @@ enum snug_status snug_resize(const unsigned char *source, int64_t source_width,
                              enum snug_filter filter, const struct snug_allocator *allocator,
                              unsigned char *target, struct snug_error *error)
 {
-    if (source_width < 1 || source_height < 1 || width < 1 || height < 1 ||
-        source_width > MAX_LENGTH || source_height > MAX_LENGTH || width > MAX_LENGTH ||
-        height > MAX_LENGTH || (channels != 1 && channels != 3))
-        return snug_error_set(error, SNUG_STATUS_SHAPE,
-                              "cannot resize %lld x %lld pixels of %d channels to %lld x %lld",
-                              (long long)source_width, (long long)source_height, channels,
-                              (long long)width, (long long)height);
-    struct resizer r = {source,   source_width, source_height, width, height,
-                        channels, {0},          {0},           NULL,  0};
-    int64_t stride = width * channels;
-    bool across = width != source_width, down = height != source_height;
-    enum snug_status status = SNUG_STATUS_OK;
-    if (across)
-        status = axis_make(&r.horizontal, source_width, width, filter, allocator, error);
-    if (down && status == SNUG_STATUS_OK)
-        status = axis_make(&r.vertical, source_height, height, filter, allocator, error);
-    if (across && down && status == SNUG_STATUS_OK) {
-        r.ring = snug_alloc_array(allocator, (size_t)r.vertical.window, (size_t)stride);
-        if (!r.ring)
-            status =
-                snug_error_memory(error, (size_t)(r.vertical.window * stride), "resampled rows");
+    struct snug_resampler r;
+    enum snug_status status = snug_resampler_make(&r, source_width, source_height, channels, width,
+                                                  height, filter, allocator, error);
+    for (int64_t y = 0; !status && y < source_height; y++) {
+        snug_resampler_push(&r, source + y * source_width * channels);
+        while (snug_resampler_pull(&r, target))
+            target += width * channels;
     }
-    if (status == SNUG_STATUS_OK) {
-        if (!across && !down)
-            memcpy(target, source, (size_t)(stride * height));
-        for (int64_t y = 0; down && y < height; y++)
-            vertical_row(&r, y, target + y * stride);
-        for (int64_t y = 0; across && !down && y < height; y++)
-            make_row(&r, y, target + y * stride);
-    }
-    axis_free(&r.horizontal, allocator);
-    axis_free(&r.vertical, allocator);
-    snug_free(allocator, r.ring);
+    SNUG_ASSERT(status || r.pulled == height);
+    snug_resampler_free(&r);
     return status;
 }

@@ -1,7 +1,10 @@
 /* InternVL's tiles: the picture stretched to a grid of squares whose proportions come nearest to
- * its own, cut row by row, and the whole picture once more in one square (the thumbnail, last).
- * Facts: internvl3.md, 7.1. Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
-#include "document/image.h"
+ * its own, and the whole picture once more in one square (the thumbnail, last). Neither picture nor
+ * canvas is ever held: a row of the picture goes into two resamplers, and a row of the canvas that
+ * comes out is cut into the tiles at once. Facts: internvl3.md, 7.1. Copyright snug contributors.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "document/image_internal.h"
+#include "document/resize.h"
 
 #include <math.h>
 #include <string.h>
@@ -35,8 +38,8 @@ struct snug_tile_grid snug_tile_choose(int64_t width, int64_t height,
                                    tiles > 1 && options->thumbnail ? tiles + 1 : tiles};
 }
 
-void snug_tile_normalise(const unsigned char *canvas, int64_t canvas_width, int64_t left,
-                         int64_t top, const struct snug_tile_options *options, float *out)
+void snug_tile_normalise(const unsigned char *tile, const struct snug_tile_options *options,
+                         float *out)
 {
     /* A sample has 256 values: the divisions are done once each. */
     float table[3][LEVELS];
@@ -46,71 +49,124 @@ void snug_tile_normalise(const unsigned char *canvas, int64_t canvas_width, int6
             float centred = scaled - options->mean[c];
             table[c][v] = centred / options->std[c];
         }
-    int64_t side = options->tile_side;
-    float *red = out, *green = out + side * side, *blue = green + side * side;
-    for (int64_t y = 0; y < side; y++) {
-        const unsigned char *row = canvas + ((top + y) * canvas_width + left) * 3;
-        for (int64_t x = 0; x < side; x++, row += 3) {
-            *red++ = table[0][row[0]];
-            *green++ = table[1][row[1]];
-            *blue++ = table[2][row[2]];
-        }
+    int64_t pixels = options->tile_side * options->tile_side;
+    float *red = out, *green = out + pixels, *blue = green + pixels;
+    for (int64_t i = 0; i < pixels; i++, tile += 3) {
+        red[i] = table[0][tile[0]];
+        green[i] = table[1][tile[1]];
+        blue[i] = table[2][tile[2]];
     }
 }
 
-/* ---- the whole of it ---- */
+/* ---- rows of a picture to tiles ---- */
 
-struct tile_work {
-    const struct snug_image *image;
+struct tiler {
     const struct snug_tile_options *options;
     const struct snug_allocator *allocator;
     struct snug_tile_grid grid;
-    unsigned char *canvas; /* the resized picture, reused for the thumbnail */
-    float *pixels;         /* [tiles, 3, side, side] */
-    unsigned char *u8;     /* [tiles][side][side][3], or NULL */
+    struct snug_resampler canvas, thumbnail; /* the thumbnail's unused if there is none */
+    unsigned char *row;                      /* of the canvas */
+    unsigned char *tiles;                    /* [tiles][side][side][3] */
 };
 
-static enum snug_status resize_to_canvas(struct tile_work *work, int64_t columns, int64_t rows,
-                                         struct snug_error *error)
+static bool has_thumbnail(const struct snug_tile_grid *grid)
 {
-    int64_t side = work->options->tile_side;
-    return snug_resize(work->image->pixels, work->image->width, work->image->height, 3,
-                       columns * side, rows * side, work->options->filter, work->allocator,
-                       work->canvas, error);
+    return grid->tiles > grid->columns * grid->rows;
 }
 
-/* Tile `index` from the canvas of `columns` tiles a row, at column c, row r. */
-static void cut(struct tile_work *work, int64_t index, int64_t columns, int64_t c, int64_t r)
+/* At most 65 tiles of 65,500^2 pixels of 3 bytes: far below 2^63. */
+static size_t tile_bytes(const struct snug_tile_options *options, int64_t tiles)
 {
-    int64_t side = work->options->tile_side, samples = side * side * 3;
-    snug_tile_normalise(work->canvas, columns * side, c * side, r * side, work->options,
-                        work->pixels + index * samples);
-    for (int64_t y = 0; work->u8 && y < side; y++)
-        memcpy(work->u8 + index * samples + y * side * 3,
-               work->canvas + ((r * side + y) * columns + c) * side * 3, (size_t)(side * 3));
+    return (size_t)(options->tile_side * options->tile_side * 3 * tiles);
 }
 
-static enum snug_status make(struct tile_work *work, struct snug_error *error)
+size_t snug_tiles_bytes(int64_t width, int64_t height, const struct snug_tile_options *options)
 {
-    int64_t columns = work->grid.columns, rows = work->grid.rows;
-    enum snug_status status = resize_to_canvas(work, columns, rows, error);
-    if (status != SNUG_STATUS_OK)
-        return status;
-    for (int64_t i = 0; i < columns * rows; i++)
-        cut(work, i, columns, i % columns, i / columns);
-    if (work->grid.tiles == columns * rows)
+    struct snug_tile_grid grid = snug_tile_choose(width, height, options);
+    int64_t side = options->tile_side;
+    size_t bytes = tile_bytes(options, grid.tiles) + (size_t)(grid.columns * side * 3) +
+                   snug_resampler_bytes(width, height, 3, grid.columns * side, grid.rows * side,
+                                        options->filter);
+    if (has_thumbnail(&grid))
+        bytes += snug_resampler_bytes(width, height, 3, side, side, options->filter);
+    return bytes;
+}
+
+static size_t tiler_bytes(const void *context, int64_t width, int64_t height)
+{
+    return snug_tiles_bytes(width, height, ((const struct tiler *)context)->options);
+}
+
+static enum snug_status tiler_begin(void *context, int64_t width, int64_t height,
+                                    struct snug_error *error)
+{
+    struct tiler *t = context;
+    int64_t side = t->options->tile_side;
+    t->grid = snug_tile_choose(width, height, t->options);
+    size_t bytes = tile_bytes(t->options, t->grid.tiles);
+    t->tiles = snug_alloc(t->allocator, bytes);
+    t->row = snug_alloc(t->allocator, (size_t)(t->grid.columns * side * 3));
+    if (!t->tiles || !t->row)
+        return snug_error_memory(error, bytes, "tiles");
+    SNUG_TRY(snug_resampler_make(&t->canvas, width, height, 3, t->grid.columns * side,
+                                 t->grid.rows * side, t->options->filter, t->allocator, error));
+    if (!has_thumbnail(&t->grid))
         return SNUG_STATUS_OK;
-    status = resize_to_canvas(work, 1, 1, error);
-    if (status == SNUG_STATUS_OK)
-        cut(work, columns * rows, 1, 0, 0);
-    return status;
+    return snug_resampler_make(&t->thumbnail, width, height, 3, side, side, t->options->filter,
+                               t->allocator, error);
 }
 
-static enum snug_status check(const struct snug_image *image,
-                              const struct snug_tile_options *options, struct snug_error *error)
+/* Row y of the canvas to the tiles that it crosses. */
+static void cut_row(struct tiler *t, int64_t y)
 {
-    bool is_good = image->pixels && image->width >= 1 && image->height >= 1 &&
-                   options->tile_side >= 1 && options->tile_side <= SNUG_MAX_SIDE &&
+    int64_t side = t->options->tile_side, columns = t->grid.columns;
+    size_t bytes = (size_t)(side * 3);
+    unsigned char *to =
+        t->tiles + tile_bytes(t->options, y / side * columns) + (size_t)(y % side) * bytes;
+    for (int64_t c = 0; c < columns; c++)
+        memcpy(to + tile_bytes(t->options, c), t->row + (size_t)c * bytes, bytes);
+}
+
+static enum snug_status tiler_row(void *context, const unsigned char *rgb, struct snug_error *error)
+{
+    struct tiler *t = context;
+    (void)error;
+    snug_resampler_push(&t->canvas, rgb);
+    while (snug_resampler_pull(&t->canvas, t->row))
+        cut_row(t, t->canvas.pulled - 1);
+    if (!has_thumbnail(&t->grid))
+        return SNUG_STATUS_OK;
+    unsigned char *last = t->tiles + tile_bytes(t->options, t->grid.tiles - 1);
+    snug_resampler_push(&t->thumbnail, rgb);
+    while (
+        snug_resampler_pull(&t->thumbnail, last + t->thumbnail.pulled * t->options->tile_side * 3))
+        continue;
+    return SNUG_STATUS_OK;
+}
+
+static struct snug_row_sink sink_of(struct tiler *tiler)
+{
+    return (struct snug_row_sink){tiler_bytes, tiler_begin, tiler_row, tiler};
+}
+
+/* Hands over the tiles if all went well. */
+static void tiler_end(struct tiler *t, enum snug_status status, struct snug_tile_grid *grid,
+                      unsigned char **tiles)
+{
+    snug_resampler_free(&t->canvas);
+    snug_resampler_free(&t->thumbnail);
+    snug_free(t->allocator, t->row);
+    if (status != SNUG_STATUS_OK) {
+        snug_free(t->allocator, t->tiles);
+        return;
+    }
+    *grid = t->grid;
+    *tiles = t->tiles;
+}
+
+static enum snug_status check(const struct snug_tile_options *options, struct snug_error *error)
+{
+    bool is_good = options->tile_side >= 1 && options->tile_side <= SNUG_MAX_SIDE &&
                    options->min_tiles >= 1 && options->min_tiles <= options->max_tiles &&
                    options->max_tiles <= SNUG_MAX_TILES;
     for (int c = 0; c < 3; c++)
@@ -119,43 +175,39 @@ static enum snug_status check(const struct snug_image *image,
     if (is_good)
         return SNUG_STATUS_OK;
     return snug_error_set(error, SNUG_STATUS_SHAPE,
-                          "cannot cut %lld x %lld pixels into %lld to %lld tiles of side %lld",
-                          (long long)image->width, (long long)image->height,
+                          "cannot cut a picture into %lld to %lld tiles of side %lld",
                           (long long)options->min_tiles, (long long)options->max_tiles,
                           (long long)options->tile_side);
+}
+
+enum snug_status snug_tiles_read(struct snug_bytes *bytes, const struct snug_image_limits *limits,
+                                 const struct snug_tile_options *options,
+                                 const struct snug_allocator *allocator,
+                                 struct snug_tile_grid *grid, unsigned char **tiles,
+                                 struct snug_error *error)
+{
+    SNUG_TRY(check(options, error));
+    struct tiler tiler = {.options = options, .allocator = allocator};
+    const struct snug_row_sink sink = sink_of(&tiler);
+    enum snug_status status = snug_image_read(bytes, limits, allocator, &sink, error);
+    tiler_end(&tiler, status, grid, tiles);
+    return status;
 }
 
 enum snug_status snug_tiles_make(const struct snug_image *image,
                                  const struct snug_tile_options *options,
                                  const struct snug_allocator *allocator,
-                                 struct snug_tile_grid *grid, float **pixels, unsigned char **u8,
+                                 struct snug_tile_grid *grid, unsigned char **tiles,
                                  struct snug_error *error)
 {
-    enum snug_status status = check(image, options, error);
-    if (status != SNUG_STATUS_OK)
-        return status;
-    struct tile_work work = {.image = image, .options = options, .allocator = allocator};
-    work.grid = snug_tile_choose(image->width, image->height, options);
-    /* At most 65 tiles of 65,500^2 pixels of 12 bytes: far below 2^63. */
-    size_t tile_bytes = (size_t)options->tile_side * (size_t)options->tile_side * 3;
-    size_t tiles = (size_t)work.grid.tiles;
-    work.canvas = snug_alloc(allocator, (size_t)(work.grid.columns * work.grid.rows) * tile_bytes);
-    work.pixels = snug_alloc(allocator, tiles * tile_bytes * sizeof *work.pixels);
-    if (u8)
-        work.u8 = snug_alloc(allocator, tiles * tile_bytes);
-    if (!work.canvas || !work.pixels || (u8 && !work.u8))
-        status = snug_error_memory(error, tiles * tile_bytes * sizeof *work.pixels, "tiles");
-    else
-        status = make(&work, error);
-    snug_free(allocator, work.canvas);
-    if (status != SNUG_STATUS_OK) {
-        snug_free(allocator, work.pixels);
-        snug_free(allocator, work.u8);
-        return status;
-    }
-    *grid = work.grid;
-    *pixels = work.pixels;
-    if (u8)
-        *u8 = work.u8;
-    return SNUG_STATUS_OK;
+    SNUG_TRY(check(options, error));
+    if (!image->pixels || image->width < 1 || image->height < 1)
+        return snug_error_set(error, SNUG_STATUS_SHAPE, "cannot cut %lld x %lld pixels",
+                              (long long)image->width, (long long)image->height);
+    struct tiler tiler = {.options = options, .allocator = allocator};
+    enum snug_status status = tiler_begin(&tiler, image->width, image->height, error);
+    for (int64_t y = 0; !status && y < image->height; y++)
+        status = tiler_row(&tiler, image->pixels + y * image->width * 3, error);
+    tiler_end(&tiler, status, grid, tiles);
+    return status;
 }

@@ -173,22 +173,19 @@ enum snug_status snug_reader_interrupted(struct snug_error *error)
     return snug_error_set(error, SNUG_STATUS_INTERRUPTED, "interrupted");
 }
 
-/* The picture as normalised tiles; the picture itself is released before the model runs. */
-static enum snug_status make_tiles(struct snug_asking *asking, const unsigned char *data,
-                                   size_t size, const char *name, struct snug_error *error)
+/* The picture as tiles of bytes, straight from its file. */
+static enum snug_status make_tiles(struct snug_asking *asking, struct snug_bytes *bytes,
+                                   struct snug_error *error)
 {
     struct snug_reader *reader = asking->reader;
-    struct snug_image image = {0};
+    const struct snug_image_limits limits = {.max_pixels = reader->options.max_pixels,
+                                             .max_bytes = reader->options.max_page_bytes};
     struct snug_tile_grid grid = {0};
     double start = snug_clock_ms();
     if (!snug_reader_goes_on(reader, SNUG_STAGE_DECODE_IMAGE, 0))
         return snug_reader_interrupted(error);
-    enum snug_status status = snug_image_decode(data, size, reader->options.max_pixels, name,
-                                                reader->allocator, &image, error);
-    if (!status)
-        status = snug_tiles_make(&image, &reader->tiles, reader->allocator, &grid, &asking->pixels,
-                                 NULL, error);
-    snug_image_free(&image);
+    enum snug_status status = snug_tiles_read(bytes, &limits, &reader->tiles, reader->allocator,
+                                              &grid, &asking->pixels, error);
     asking->tiles = grid.tiles;
     asking->out->image_tokens = grid.tiles * reader->image_tokens.per_tile;
     asking->out->timing.decode_image = snug_clock_ms() - start;
@@ -204,8 +201,8 @@ static enum snug_status see_tiles(struct snug_asking *asking, struct snug_error 
         if (!snug_reader_goes_on(reader, SNUG_STAGE_VISION, 0))
             return snug_reader_interrupted(error);
         int64_t now = asking->tiles - done < batch ? asking->tiles - done : batch;
-        enum snug_status status =
-            snug_session_see(&reader->session, asking->pixels + done * 3 * side * side, now, error);
+        enum snug_status status = snug_session_see_bytes(
+            &reader->session, asking->pixels + done * 3 * side * side, now, error);
         if (status)
             return status;
     }
@@ -216,17 +213,25 @@ static enum snug_status see_tiles(struct snug_asking *asking, struct snug_error 
 }
 
 /* First 8 bytes of the file's SHA-256, little-endian (DESIGN 2.9). */
-static uint64_t document_number(const unsigned char *data, size_t size)
+static enum snug_status document_number(struct snug_bytes *bytes, uint64_t *out,
+                                        struct snug_error *error)
 {
     SHA2_CTX context;
     uint8_t digest[SHA256_DIGEST_LENGTH];
     uint64_t number = 0;
+    size_t count;
     SHA256Init(&context);
-    SHA256Update(&context, data, size);
+    for (uint64_t at = 0; at < bytes->size; at += count) {
+        const unsigned char *data = snug_bytes_view(bytes, at, &count);
+        if (!data)
+            return snug_bytes_status(bytes, error);
+        SHA256Update(&context, data, count);
+    }
     SHA256Final(digest, &context);
     for (int i = 7; i >= 0; i--)
         number = number << 8 | digest[i];
-    return number;
+    *out = number;
+    return SNUG_STATUS_OK;
 }
 
 /* The token limit belongs to the request and never depends on memory. */
@@ -307,19 +312,16 @@ static enum snug_status copy_prompt(const struct snug_ids *prompt, struct snug_a
 }
 
 enum snug_status snug_asking_open(struct snug_asking *asking, struct snug_reader *reader,
-                                  const unsigned char *data, size_t size, const char *name,
-                                  struct snug_arena *arena, struct snug_reading *out,
-                                  struct snug_error *error)
+                                  struct snug_bytes *bytes, struct snug_arena *arena,
+                                  struct snug_reading *out, struct snug_error *error)
 {
-    *asking = (struct snug_asking){.reader = reader,
-                                   .arena = arena,
-                                   .out = out,
-                                   .slot = -1,
-                                   .document = document_number(data, size),
-                                   .start_ms = snug_clock_ms()};
+    *asking = (struct snug_asking){
+        .reader = reader, .arena = arena, .out = out, .slot = -1, .start_ms = snug_clock_ms()};
     *out = (struct snug_reading){0};
     snug_ids_init(&asking->prompt, reader->allocator);
-    enum snug_status status = make_tiles(asking, data, size, name, error);
+    enum snug_status status = document_number(bytes, &asking->document, error);
+    if (!status)
+        status = make_tiles(asking, bytes, error);
     if (!status)
         status = snug_chat_prompt_ids(&reader->chat, reader->tokenizer, &reader->image_tokens,
                                       &asking->tiles, 1, reader->options.system,
@@ -380,14 +382,13 @@ void snug_asking_free(struct snug_asking *asking)
     *asking = (struct snug_asking){0};
 }
 
-enum snug_status snug_reader_ask(struct snug_reader *reader, const unsigned char *data, size_t size,
-                                 const char *name, struct snug_arena *arena,
-                                 struct snug_reading *out, struct snug_error *error)
+enum snug_status snug_reader_ask(struct snug_reader *reader, struct snug_bytes *bytes,
+                                 struct snug_arena *arena, struct snug_reading *out,
+                                 struct snug_error *error)
 {
     struct snug_asking asking;
     struct snug_answering *const answers[1] = {&asking.answer};
-    enum snug_status status =
-        snug_asking_open(&asking, reader, data, size, name, arena, out, error);
+    enum snug_status status = snug_asking_open(&asking, reader, bytes, arena, out, error);
     if (!status)
         status = snug_asking_start(&asking, 0, error);
     while (!status && !asking.answer.over) {
@@ -457,16 +458,16 @@ enum snug_status snug_reader_fill_row(const struct snug_reader *reader,
 static enum snug_status read_file(struct snug_reader *reader, const char *path,
                                   struct snug_row *row, struct snug_error *error)
 {
-    struct snug_blob blob = {0};
+    struct snug_bytes bytes = {0};
     struct snug_reading reading = {0};
     struct snug_arena arena;
     double start = snug_clock_ms();
     snug_arena_init(&arena, reader->allocator);
     enum snug_status status =
-        snug_file_read(path, SNUG_MAX_DOCUMENT_BYTES, reader->allocator, &blob, error);
+        snug_bytes_open(path, SNUG_MAX_DOCUMENT_BYTES, reader->allocator, &bytes, error);
     if (!status)
-        status = snug_reader_ask(reader, blob.data, blob.size, path, &arena, &reading, error);
-    snug_blob_free(&blob);
+        status = snug_reader_ask(reader, &bytes, &arena, &reading, error);
+    snug_bytes_close(&bytes);
     if (!status)
         status = snug_reader_fill_row(reader, &reading, start, row, error);
     snug_arena_free(&arena);

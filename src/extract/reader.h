@@ -27,6 +27,8 @@ struct snug_reader_options {
     int64_t min_tiles, max_tiles;     /* 0: as the model's folder says */
     int64_t max_new_tokens;           /* 0: as generation_config.json says, else 800 + 40 a field */
     int64_t max_pixels;               /* 0: SNUG_MAX_PIXELS */
+    size_t max_page_bytes; /* memory for making a picture into tiles (snug_page_bytes), beyond it
+                              DOES_NOT_FIT before it is decoded; 0: no limit */
     int64_t vision_batch, prefill_chunk; /* 0: the session's defaults */
     int64_t parallel; /* documents that decode together, to SNUG_MAX_PARALLEL; 0: one */
     struct snug_sampling sampling;
@@ -66,13 +68,12 @@ struct snug_reading {
     struct snug_timing timing; /* milliseconds */
 };
 
-/* One picture through the model. name stands in messages. Errors: those of the picture,
+/* One picture through the model; bytes->name stands in messages. Read twice, first for the
+ * document's number. Errors: those of the picture,
  * DOES_NOT_FIT, MEMORY, NON_FINITE, INTERRUPTED. */
-SNUG_CHECK_RESULT enum snug_status snug_reader_ask(struct snug_reader *reader,
-                                                   const unsigned char *data, size_t size,
-                                                   const char *name, struct snug_arena *arena,
-                                                   struct snug_reading *out,
-                                                   struct snug_error *error);
+SNUG_CHECK_RESULT enum snug_status
+snug_reader_ask(struct snug_reader *reader, struct snug_bytes *bytes, struct snug_arena *arena,
+                struct snug_reading *out, struct snug_error *error);
 
 /* A document file to a row. A document's own failure makes an error row and returns OK; only
  * INTERRUPTED (the document is not finished, no row) comes back as a status. `document` is the path

@@ -36,7 +36,7 @@ struct snug_asking {
     struct snug_reader *reader;
     struct snug_arena *arena; /* the caller's, for what *out points to */
     struct snug_reading *out;
-    float *pixels; /* until the tiles have been seen */
+    unsigned char *pixels; /* tiles as bytes, until they have been seen */
     int64_t tiles;
     struct snug_ids prompt;
     uint64_t document; /* its number for the sampler */
@@ -49,9 +49,8 @@ struct snug_asking {
 /* *out is zeroed first; arena and out must live as long as the asking. Errors: the picture's,
  * MEMORY, INTERRUPTED. Freed in any case. */
 SNUG_CHECK_RESULT enum snug_status
-snug_asking_open(struct snug_asking *asking, struct snug_reader *reader, const unsigned char *data,
-                 size_t size, const char *name, struct snug_arena *arena, struct snug_reading *out,
-                 struct snug_error *error);
+snug_asking_open(struct snug_asking *asking, struct snug_reader *reader, struct snug_bytes *bytes,
+                 struct snug_arena *arena, struct snug_reading *out, struct snug_error *error);
 /* Whether it can start while others run. */
 bool snug_asking_fits(const struct snug_asking *asking);
 SNUG_CHECK_RESULT enum snug_status snug_asking_start(struct snug_asking *asking, int slot,

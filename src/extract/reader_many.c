@@ -82,7 +82,7 @@ static enum snug_status open_next(struct many *many, struct snug_error *error)
 {
     struct snug_reader *reader = many->reader;
     const char *path, *document;
-    struct snug_blob blob = {0};
+    struct snug_bytes bytes = {0};
     struct snug_error local;
     if (!snug_reader_goes_on(reader, SNUG_STAGE_DECODE_IMAGE, 0))
         return snug_reader_interrupted(error);
@@ -95,11 +95,10 @@ static enum snug_status open_next(struct many *many, struct snug_error *error)
     snug_arena_init(&job->arena, reader->allocator);
     snug_reader_init_row(reader, document, &job->row);
     enum snug_status status =
-        snug_file_read(path, SNUG_MAX_DOCUMENT_BYTES, reader->allocator, &blob, &local);
+        snug_bytes_open(path, SNUG_MAX_DOCUMENT_BYTES, reader->allocator, &bytes, &local);
     if (!status)
-        status = snug_asking_open(&job->asking, reader, blob.data, blob.size, path, &job->arena,
-                                  &job->reading, &local);
-    snug_blob_free(&blob);
+        status = snug_asking_open(&job->asking, reader, &bytes, &job->arena, &job->reading, &local);
+    snug_bytes_close(&bytes);
     return status ? settle_failure(many, job, status, &local, error) : SNUG_STATUS_OK;
 }
 

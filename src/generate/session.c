@@ -177,21 +177,33 @@ static bool all_finite(const float *data, int64_t count)
     return true;
 }
 
-enum snug_status snug_session_see(struct snug_session *session, const float *pixels, int64_t tiles,
-                                  struct snug_error *error)
+/* `count` tiles from `first` on into the vision phase's input: floats as they are, or bytes
+ * normalised on the way. */
+static void put_tiles(struct snug_session *session, const float *pixels, const unsigned char *bytes,
+                      int64_t first, int64_t count)
+{
+    const struct snug_tile_options *options = &session->model->config.tiles;
+    int64_t side = session->model->config.vision.image_side, tile = 3 * side * side;
+    float *input = operand(session, session->handles.pixels);
+    if (pixels)
+        memcpy(input, pixels + first * tile, (size_t)(count * tile) * sizeof(float));
+    for (int64_t i = 0; bytes && i < count; i++)
+        snug_tile_normalise(bytes + (first + i) * tile, options, input + i * tile);
+}
+
+static enum snug_status see(struct snug_session *session, const float *pixels,
+                            const unsigned char *bytes, int64_t tiles, struct snug_error *error)
 {
     if (tiles < 0 || tiles > session->tiles - session->tiles_done ||
         (tiles && session->handles.vision < 0))
         return snug_error_set(error, SNUG_STATUS_SHAPE, "more tiles than the document announced");
     const struct snug_model_config *config = &session->model->config;
-    int64_t side = config->vision.image_side, tile = 3 * side * side,
-            rows = config->tokens_per_tile;
+    int64_t rows = config->tokens_per_tile;
     for (int64_t done = 0; done < tiles;) {
         int64_t units = tiles - done < session->options.vision_batch
                             ? tiles - done
                             : session->options.vision_batch;
-        memcpy(operand(session, session->handles.pixels), pixels + done * tile,
-               (size_t)(units * tile) * sizeof(float));
+        put_tiles(session, pixels, bytes, done, units);
         struct snug_run run = {.phase = session->handles.vision,
                                .units = units,
                                .first_row = session->tiles_done * rows};
@@ -207,6 +219,19 @@ enum snug_status snug_session_see(struct snug_session *session, const float *pix
         session->tiles_done += units;
     }
     return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_session_see(struct snug_session *session, const float *pixels, int64_t tiles,
+                                  struct snug_error *error)
+{
+    return see(session, pixels, NULL, tiles, error);
+}
+
+enum snug_status snug_session_see_bytes(struct snug_session *session, const unsigned char *bytes,
+                                        int64_t tiles, struct snug_error *error)
+{
+    SNUG_ASSERT(session->model->config.tiles.tile_side == session->model->config.vision.image_side);
+    return see(session, NULL, bytes, tiles, error);
 }
 
 /* Runs one chunk of the current document's prompt, whose inputs are written. */

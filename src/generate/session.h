@@ -90,6 +90,13 @@ SNUG_CHECK_RESULT enum snug_status snug_session_see(struct snug_session *session
                                                     const float *pixels, int64_t tiles,
                                                     struct snug_error *error);
 
+/* The same of tiles as bytes [tiles][side][side][3], normalised by the model's mean and std
+ * straight into the vision phase's input: floats of one batch at a time, and nothing beside them.
+ */
+SNUG_CHECK_RESULT enum snug_status snug_session_see_bytes(struct snug_session *session,
+                                                          const unsigned char *bytes, int64_t tiles,
+                                                          struct snug_error *error);
+
 /* For the document begun last. Feeds the prompt (ids[count], from position 0), in chunks; every
  * image token takes the next row of the features. *logits: of the last row [vocabulary], the
  * session's, valid until the next call; with all_logits the rows of the last chunk. Errors: SHAPE

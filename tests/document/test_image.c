@@ -3,6 +3,7 @@
  * contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "../check.h"
 
+#include "base/files.h"
 #include "document/image.h"
 
 #define GOOD "tests/golden/images/decode/in/"

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "document/image.h"
+#include "document/resize.h"
 
 #include <math.h>
 #include <string.h>
@@ -157,6 +157,50 @@ static void test_against_slow(void **state)
     }
 }
 
+/* A row comes out as soon as the last row of its window is in, not before; pushing and pulling
+ * gives the bytes that resizing at once gives. */
+static void test_row_by_row(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][4] = {{30, 40, 20, 13}, {30, 13, 20, 40}, {30, 40, 30, 13},
+                                       {30, 40, 20, 40}, {30, 40, 30, 40}, {5, 60, 9, 1}};
+    static unsigned char source[30 * 60 * 3], wanted[64 * 64 * 3], row[64 * 3];
+    uint32_t random = 3;
+    for (size_t i = 0; i < sizeof source; i++)
+        source[i] = (unsigned char)next_random(&random);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        int64_t w = sizes[i][0], h = sizes[i][1], width = sizes[i][2], height = sizes[i][3], y = 0;
+        const struct snug_allocator *heap = snug_allocator_heap();
+        struct snug_resampler r;
+        assert_int_equal(
+            snug_resize(source, w, h, 3, width, height, SNUG_FILTER_BICUBIC, heap, wanted, NULL),
+            SNUG_STATUS_OK);
+        assert_int_equal(
+            snug_resampler_make(&r, w, h, 3, width, height, SNUG_FILTER_BICUBIC, heap, NULL),
+            SNUG_STATUS_OK);
+        assert_false(snug_resampler_pull(&r, row));
+        double scale = (double)h / (double)height, support = 2 * (scale > 1 ? scale : 1);
+        for (int64_t pushed = 1; pushed <= h; pushed++) {
+            snug_resampler_push(&r, source + (pushed - 1) * w * 3);
+            for (; snug_resampler_pull(&r, row); y++)
+                assert_memory_equal(row, wanted + y * width * 3, (size_t)(width * 3));
+            int64_t ready = 0;
+            for (; ready < height; ready++) {
+                int64_t end = h == height
+                                  ? ready + 1
+                                  : (int64_t)(((double)ready + 0.5) * scale + support + 0.5);
+                if ((end > h ? h : end) > pushed)
+                    break;
+            }
+            assert_int_equal(y, ready);
+        }
+        assert_int_equal(y, height);
+        assert_false(snug_resampler_pull(&r, row));
+        snug_resampler_free(&r);
+        snug_resampler_free(&r); /* twice is allowed */
+    }
+}
+
 /* A constant picture stays what it is: the weights of each output add up. */
 static void test_constant(void **state)
 {
@@ -220,9 +264,9 @@ static void test_refused_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),           cmocka_unit_test(test_against_slow),
-        cmocka_unit_test(test_constant),       cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_refused_memory),
+        cmocka_unit_test(test_rows),       cmocka_unit_test(test_against_slow),
+        cmocka_unit_test(test_constant),   cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_row_by_row), cmocka_unit_test(test_refused_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

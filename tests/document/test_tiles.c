@@ -1,15 +1,11 @@
 /* Tests of document/tiles.c. More results to the byte: golden-check, kind "internvl-tiles".
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "../check.h"
 
+#include "base/files.h"
 #include "document/image.h"
 
 #include <math.h>
-#include <string.h>
 
 static struct snug_tile_options default_options(void)
 {
@@ -71,28 +67,26 @@ static void test_grids(void **state)
 static void test_normalise(void **state)
 {
     (void)state;
-    /* A canvas of 20 x 18 pixels, all values; the tile of side 16 at (3, 2). */
-    enum { WIDTH = 20, HEIGHT = 18, SIDE = 16, LEFT = 3, TOP = 2 };
-    static unsigned char canvas[WIDTH * HEIGHT * 3];
+    /* A tile of side 16: 768 samples, all values thrice. */
+    enum { SIDE = 16 };
+    static unsigned char tile[SIDE * SIDE * 3];
     static float out[3 * SIDE * SIDE + 1];
     struct snug_tile_options options = default_options();
     options.tile_side = SIDE;
-    for (int i = 0; i < WIDTH * HEIGHT * 3; i++)
-        canvas[i] = (unsigned char)(i * 89);
+    for (int i = 0; i < SIDE * SIDE * 3; i++)
+        tile[i] = (unsigned char)(i * 89);
     out[3 * SIDE * SIDE] = 12345.0f;
-    snug_tile_normalise(canvas, WIDTH, LEFT, TOP, &options, out);
+    snug_tile_normalise(tile, &options, out);
     for (int c = 0; c < 3; c++)
-        for (int y = 0; y < SIDE; y++)
-            for (int x = 0; x < SIDE; x++) {
-                volatile float scaled =
-                    (float)canvas[((y + TOP) * WIDTH + x + LEFT) * 3 + c] / 255.0f;
-                volatile float centred = scaled - options.mean[c];
-                float wanted = centred / options.std[c], found = out[(c * SIDE + y) * SIDE + x];
-                if (memcmp(&found, &wanted, sizeof found) != 0)
-                    print_error("channel %d, y %d, x %d: %.9g, expected %.9g\n", c, y, x,
-                                (double)found, (double)wanted);
-                assert_memory_equal(&found, &wanted, sizeof found);
-            }
+        for (int i = 0; i < SIDE * SIDE; i++) {
+            volatile float scaled = (float)tile[i * 3 + c] / 255.0f;
+            volatile float centred = scaled - options.mean[c];
+            float wanted = centred / options.std[c], found = out[c * SIDE * SIDE + i];
+            if (memcmp(&found, &wanted, sizeof found) != 0)
+                print_error("channel %d, pixel %d: %.9g, expected %.9g\n", c, i, (double)found,
+                            (double)wanted);
+            assert_memory_equal(&found, &wanted, sizeof found);
+        }
     assert_true(out[3 * SIDE * SIDE] == 12345.0f);
 }
 
@@ -115,10 +109,8 @@ static void test_cutting(void **state)
     }
     const struct snug_image image = {WIDTH, HEIGHT, pixels, heap};
     struct snug_tile_grid grid = {0};
-    float *floats = NULL;
     unsigned char *u8 = NULL;
-    assert_int_equal(snug_tiles_make(&image, &options, heap, &grid, &floats, &u8, NULL),
-                     SNUG_STATUS_OK);
+    assert_int_equal(snug_tiles_make(&image, &options, heap, &grid, &u8, NULL), SNUG_STATUS_OK);
     assert_int_equal(grid.columns, COLUMNS);
     assert_int_equal(grid.rows, ROWS);
     assert_int_equal(grid.tiles, COLUMNS * ROWS + 1);
@@ -132,13 +124,104 @@ static void test_cutting(void **state)
         snug_resize(pixels, WIDTH, HEIGHT, 3, SIDE, SIDE, options.filter, heap, thumbnail, NULL),
         SNUG_STATUS_OK);
     assert_memory_equal(u8 + COLUMNS * ROWS * SIDE * SIDE * 3, thumbnail, sizeof thumbnail);
-    for (int64_t tile = 0; tile < grid.tiles; tile++) {
-        float wanted[3 * SIDE * SIDE];
-        snug_tile_normalise(u8 + tile * SIDE * SIDE * 3, SIDE, 0, 0, &options, wanted);
-        assert_memory_equal(floats + tile * 3 * SIDE * SIDE, wanted, sizeof wanted);
-    }
-    snug_free(heap, floats);
     snug_free(heap, u8);
+}
+
+/* One of each way that a picture can go: by rows, mirrored, turned, held as a whole. */
+static const char *const files[] = {
+    "exif_1.jpg",     "exif_2.jpg",       "exif_3.jpg",     "exif_4.jpg",    "exif_5.jpg",
+    "exif_6.jpg",     "exif_7.jpg",       "exif_8.jpg",     "gray.jpg",      "progressive.jpg",
+    "cmyk_adobe.jpg", "rgba8.png",        "la16_adam7.png", "pal4_trns.png", "exif6.png",
+    "lossless.webp",  "lossy_alpha.webp", "anim.webp",      "rgb24.bmp",     "rgb.ppm",
+};
+#define FILES (sizeof files / sizeof files[0])
+
+static const char *path_of(const char *file)
+{
+    char name[128];
+    snprintf(name, sizeof name, "tests/golden/images/decode/in/%s", file);
+    return test_path(name);
+}
+
+/* The tiles of a file are those of its picture. */
+static void test_files(void **state)
+{
+    (void)state;
+    const struct snug_allocator *heap = snug_allocator_heap();
+    for (size_t i = 0; i < FILES; i++) {
+        struct snug_tile_options options = default_options();
+        options.tile_side = 20;
+        struct snug_error error = {0};
+        struct snug_bytes bytes = {0};
+        struct snug_image image = {0};
+        struct snug_tile_grid grid, wanted_grid;
+        unsigned char *tiles = NULL, *wanted = NULL;
+        assert_ok(snug_bytes_open(path_of(files[i]), 1 << 20, heap, &bytes, &error));
+        assert_ok(snug_image_collect(&bytes, NULL, heap, &image, &error));
+        assert_ok(snug_tiles_make(&image, &options, heap, &wanted_grid, &wanted, &error));
+        assert_ok(snug_tiles_read(&bytes, NULL, &options, heap, &grid, &tiles, &error));
+        assert_int_equal(grid.columns, wanted_grid.columns);
+        assert_int_equal(grid.rows, wanted_grid.rows);
+        assert_int_equal(grid.tiles, wanted_grid.tiles);
+        assert_true(grid.tiles > 1);
+        assert_memory_equal(tiles, wanted, (size_t)grid.tiles * 20 * 20 * 3);
+        snug_free(heap, tiles);
+        snug_free(heap, wanted);
+        snug_image_free(&image);
+        snug_bytes_close(&bytes);
+    }
+}
+
+/* Every allocation refused in turn, and the file cut in the middle: no tiles, nothing left. */
+static void test_files_refused(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < FILES; i++) {
+        struct snug_tile_options options = default_options();
+        options.tile_side = 20;
+        for (uint64_t n = 1;; n++) {
+            struct snug_counting_allocator counting;
+            struct snug_error error = {0};
+            struct snug_bytes bytes = {0};
+            struct snug_tile_grid grid = {7, 7, 7};
+            unsigned char *tiles = NULL;
+            snug_counting_allocator_init(&counting, snug_allocator_heap(), n);
+            enum snug_status status =
+                snug_bytes_open(path_of(files[i]), 1 << 20, &counting.allocator, &bytes, &error);
+            if (!status)
+                status = snug_tiles_read(&bytes, NULL, &options, &counting.allocator, &grid, &tiles,
+                                         &error);
+            if (status != (counting.failed ? SNUG_STATUS_MEMORY : SNUG_STATUS_OK))
+                fail_msg("%s, request %llu: %s (%s)", files[i], (unsigned long long)n,
+                         snug_status_text(status), error.message);
+            assert_true(!status || (!tiles && grid.tiles == 7));
+            snug_free(&counting.allocator, tiles);
+            snug_bytes_close(&bytes);
+            assert_int_equal(counting.live, 0);
+            if (!counting.failed) {
+                assert_true(n > 10);
+                break;
+            }
+        }
+    }
+    for (size_t i = 0; i < FILES; i++) {
+        struct snug_tile_options options = default_options();
+        struct snug_counting_allocator counting;
+        struct snug_error error = {0};
+        struct snug_blob blob = {0};
+        struct snug_tile_grid grid = {7, 7, 7};
+        unsigned char *tiles = NULL;
+        assert_ok(snug_file_read(path_of(files[i]), 1 << 20, snug_allocator_heap(), &blob, &error));
+        struct snug_bytes bytes = snug_bytes_of(files[i], blob.data, blob.size - 20);
+        snug_counting_allocator_init(&counting, snug_allocator_heap(), 0);
+        assert_int_equal(
+            snug_tiles_read(&bytes, NULL, &options, &counting.allocator, &grid, &tiles, &error),
+            SNUG_STATUS_FORMAT);
+        assert_null(tiles);
+        assert_int_equal(grid.tiles, 7);
+        assert_int_equal(counting.live, 0);
+        snug_blob_free(&blob);
+    }
 }
 
 static void test_errors(void **state)
@@ -150,7 +233,7 @@ static void test_errors(void **state)
         struct snug_tile_options options = default_options();
         struct snug_image image = {1, 1, pixels, heap};
         struct snug_tile_grid grid = {7, 7, 7};
-        float *floats = NULL;
+        unsigned char *tiles = NULL;
         struct snug_error error = {0};
         switch (i) {
         case 0:
@@ -181,12 +264,11 @@ static void test_errors(void **state)
             options.mean[2] = NAN;
             break;
         }
-        enum snug_status status =
-            snug_tiles_make(&image, &options, heap, &grid, &floats, NULL, &error);
+        enum snug_status status = snug_tiles_make(&image, &options, heap, &grid, &tiles, &error);
         if (status != SNUG_STATUS_SHAPE)
             print_error("case %d: %s, expected shape\n", i, snug_status_text(status));
         assert_int_equal(status, SNUG_STATUS_SHAPE);
-        assert_null(floats);
+        assert_null(tiles);
         assert_int_equal(grid.tiles, 7);
     }
 }
@@ -204,19 +286,17 @@ static void test_refused_memory(void **state)
         const struct snug_image image = {30, 14, pixels, snug_allocator_heap()};
         struct snug_tile_grid grid = {0};
         struct snug_error error = {0};
-        float *floats = NULL;
         unsigned char *u8 = NULL;
         enum snug_status status =
-            snug_tiles_make(&image, &options, &counting.allocator, &grid, &floats, &u8, &error);
+            snug_tiles_make(&image, &options, &counting.allocator, &grid, &u8, &error);
         if (!counting.failed) {
             assert_int_equal(status, SNUG_STATUS_OK);
-            snug_free(&counting.allocator, floats);
             snug_free(&counting.allocator, u8);
             assert_int_equal(counting.live, 0);
             break;
         }
         assert_int_equal(status, SNUG_STATUS_MEMORY);
-        assert_true(floats == NULL && u8 == NULL);
+        assert_null(u8);
         assert_int_equal(counting.live, 0);
     }
     assert_true(n > 10);
@@ -227,7 +307,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_grids),          cmocka_unit_test(test_normalise),
         cmocka_unit_test(test_cutting),        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_refused_memory),
+        cmocka_unit_test(test_refused_memory), cmocka_unit_test(test_files),
+        cmocka_unit_test(test_files_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,6 +88,44 @@ static void test_limits(void **state)
     snug_schema_free(schema);
 }
 
+/* A page that costs more than it may is refused, the next one read. */
+static void test_page_bytes(void **state)
+{
+    (void)state;
+    struct snug_folder folder = folder_of("models/snug-nano", snug_allocator_heap());
+    struct snug_schema *schema = make_schema(snug_allocator_heap());
+    struct snug_reader_options options = snug_reader_options_default();
+    struct snug_reader *reader = NULL;
+    struct snug_row row;
+    struct snug_error error;
+    /* what the sample costs in the model's one tile */
+    const struct snug_tile_options tiles = {.tile_side = 336,
+                                            .min_tiles = 1,
+                                            .max_tiles = 1,
+                                            .thumbnail = true,
+                                            .filter = SNUG_FILTER_BICUBIC};
+    options.max_new_tokens = 5;
+    options.max_page_bytes = snug_page_bytes(336, 336, &tiles);
+    assert_ok(snug_reader_open(&folder, schema, &options, snug_allocator_heap(), &reader, &error));
+    static const struct {
+        const char *path, *code;
+    } pages[] = {{"samples/receipt-01.png", NULL},
+                 {"tests/golden/images/internvl/src/11_2480x3508.png", "does_not_fit"},
+                 {"samples/receipt-01.png", NULL}};
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
+        assert_ok(snug_reader_read(reader, test_path(pages[i].path), "page", &row, &error));
+        if (pages[i].code &&
+            (row.status != SNUG_ROW_STATUS_ERROR || strcmp(row.error_code, pages[i].code) ||
+             !strstr(row.error_message, "2480 x 3508")))
+            fail_msg("%s: %s", pages[i].path, row.error_message ? row.error_message : "ok");
+        if (!pages[i].code && row.status != SNUG_ROW_STATUS_PARTIAL)
+            fail_msg("%s: %s", pages[i].path, row.error_message ? row.error_message : "no row");
+        snug_row_free(&row);
+    }
+    snug_reader_close(reader);
+    snug_schema_free(schema);
+}
+
 static bool stop_at_once(void *context, enum snug_stage stage, int64_t tokens)
 {
     (void)tokens;
@@ -425,19 +463,19 @@ static void test_non_finite_together(void **state)
     options.sampling = (struct snug_sampling){.temperature = 2, .top_p = 1}; /* all different */
     struct snug_reader *reader = open_reader("tests/golden/internvl/hf-a", schema, &options);
     for (int i = 0; i < PATHS; i++) {
-        struct snug_blob blob = {0};
+        struct snug_bytes bytes = {0};
         struct snug_arena arena;
         struct snug_reading reading;
         snug_arena_init(&arena, snug_allocator_heap());
-        if (!snug_file_read(test_path(paths[i]), SNUG_MAX_DOCUMENT_BYTES, snug_allocator_heap(),
-                            &blob, &error) &&
-            !snug_reader_ask(reader, blob.data, blob.size, paths[i], &arena, &reading, &error)) {
+        if (!snug_bytes_open(test_path(paths[i]), SNUG_MAX_DOCUMENT_BYTES, snug_allocator_heap(),
+                             &bytes, &error) &&
+            !snug_reader_ask(reader, &bytes, &arena, &reading, &error)) {
             for (int64_t t = 0; t < reading.prompt_count; t++)
                 seen[i][reading.prompt_ids[t]] = true;
             for (int64_t t = 0; t < reading.count; t++)
                 seen[i][ids[i][t] = reading.ids[t]] = true;
         }
-        snug_blob_free(&blob);
+        snug_bytes_close(&bytes);
         snug_arena_free(&arena);
     }
     const struct snug_model *model = snug_reader_model(reader);
@@ -545,6 +583,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_reads),
                                        cmocka_unit_test(test_limits),
+                                       cmocka_unit_test(test_page_bytes),
                                        cmocka_unit_test(test_interrupted),
                                        cmocka_unit_test(test_together),
                                        cmocka_unit_test(test_interrupted_together),

@@ -102,6 +102,48 @@ static void compare(const struct snug_model *model, const struct document *d, co
     free(have);
 }
 
+/* Tiles of bytes, normalised on the way in, give the features that their floats give, however many
+ * go into a batch. */
+static void test_bytes(void **state)
+{
+    (void)state;
+    enum { TILES = 3 };
+    struct snug_model *model = load("hf-a", snug_allocator_heap());
+    const struct snug_model_config *c = &model->config;
+    int64_t elements = 3 * c->vision.image_side * c->vision.image_side;
+    unsigned char *bytes = malloc((size_t)(TILES * elements));
+    float *floats = malloc((size_t)(TILES * elements) * sizeof *floats);
+    size_t row_bytes = (size_t)(TILES * c->tokens_per_tile * c->text.hidden) * sizeof(float);
+    float *wanted = malloc(row_bytes);
+    for (int64_t i = 0; i < TILES * elements; i++)
+        bytes[i] = (unsigned char)(i * 37 + i / 500);
+    for (int64_t t = 0; t < TILES; t++)
+        snug_tile_normalise(bytes + t * elements, &c->tiles, floats + t * elements);
+    for (int64_t batch = 1; batch <= TILES; batch++) {
+        struct snug_session_options options =
+            options_of(snug_ops_find(NULL), NULL, 64, batch, SNUG_DTYPE_F16);
+        struct snug_session session;
+        struct snug_error error;
+        snug_session_init(&session, model, &options, snug_allocator_heap());
+        assert_ok(snug_session_begin(&session, 20, TILES, &error));
+        assert_ok(snug_session_see(&session, floats, TILES, &error));
+        memcpy(wanted, snug_executor_operand(&session.executor, session.handles.features),
+               row_bytes);
+        assert_ok(snug_session_begin(&session, 20, TILES, &error));
+        memset(snug_executor_operand(&session.executor, session.handles.features), 0, row_bytes);
+        assert_ok(snug_session_see_bytes(&session, bytes, 1, &error));
+        assert_ok(snug_session_see_bytes(&session, bytes + elements, TILES - 1, &error));
+        assert_memory_equal(snug_executor_operand(&session.executor, session.handles.features),
+                            wanted, row_bytes);
+        assert_int_equal(snug_session_see_bytes(&session, bytes, 1, &error), SNUG_STATUS_SHAPE);
+        snug_session_free(&session);
+    }
+    free(wanted);
+    free(floats);
+    free(bytes);
+    snug_model_free(model);
+}
+
 /* Everything that must not matter, against ops/ref on one thread with the whole prompt at once. */
 static void check_identity(const char *name, enum snug_dtype kv)
 {
@@ -607,6 +649,7 @@ static void test_together_allocates_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_identity),
+                                       cmocka_unit_test(test_bytes),
                                        cmocka_unit_test(test_without_cache),
                                        cmocka_unit_test(test_allocates_nothing),
                                        cmocka_unit_test(test_blame),

@@ -109,8 +109,8 @@ static void check_run(struct documents *d, json_t *row, const char *document,
     struct snug_error error;
     snprintf(name, sizeof name, "%s %s", document, kv ? "f16" : "f32");
     snug_arena_init(&arena, d->g->allocator);
-    enum snug_status status =
-        snug_reader_ask(d->readers[kv], blob->data, blob->size, document, &arena, &reading, &error);
+    struct snug_bytes bytes = snug_bytes_of(document, blob->data, blob->size);
+    enum snug_status status = snug_reader_ask(d->readers[kv], &bytes, &arena, &reading, &error);
     if (status) {
         golden_fail(d->g, name, "%s", error.message);
         snug_arena_free(&arena);

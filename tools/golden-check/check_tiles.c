@@ -42,7 +42,6 @@ static struct snug_tile_options options_of(int64_t side, int64_t max_tiles)
 struct tiles {
     struct snug_tile_grid grid;
     int64_t side;
-    float *pixels;
     unsigned char *u8;
 };
 
@@ -85,31 +84,44 @@ static bool check_bytes(struct golden *g, const char *label, json_t *config,
     return true;
 }
 
-/* Rows [tile, channel, y, x, value]. */
-static bool check_samples(struct golden *g, const char *label, json_t *config,
-                          const struct tiles *tiles)
+/* A row [tile, channel, y, x, value]. */
+static bool check_sample(struct golden *g, const char *label, size_t number, json_t *row,
+                         const struct tiles *tiles, const float *pixels)
 {
-    json_t *list = json_object_get(config, "samples");
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        json_t *row = json_array_get(list, i);
-        int64_t at[4], limit[4] = {tiles->grid.tiles, 3, tiles->side, tiles->side}, index = 0;
-        for (size_t k = 0; k < 4; k++) {
-            at[k] = json_integer_value(json_array_get(row, k));
-            if (json_array_size(row) != 5 || at[k] < 0 || at[k] >= limit[k]) {
-                golden_fail(g, label, "sample row %zu lies outside", i);
-                return false;
-            }
-            index = index * limit[k] + at[k];
-        }
-        double wanted = json_number_value(json_array_get(row, 4)), found = tiles->pixels[index];
-        if (!(fabs(found - wanted) <= SAMPLE_TOLERANCE)) {
-            golden_fail(g, label, "tile %lld, channel %lld, y %lld, x %lld: %.9g, expected %.9g",
-                        (long long)at[0], (long long)at[1], (long long)at[2], (long long)at[3],
-                        found, wanted);
+    int64_t at[4], limit[4] = {tiles->grid.tiles, 3, tiles->side, tiles->side}, index = 0;
+    for (size_t k = 0; k < 4; k++) {
+        at[k] = json_integer_value(json_array_get(row, k));
+        if (json_array_size(row) != 5 || at[k] < 0 || at[k] >= limit[k]) {
+            golden_fail(g, label, "sample row %zu lies outside", number);
             return false;
         }
+        index = index * limit[k] + at[k];
     }
-    return true;
+    double wanted = json_number_value(json_array_get(row, 4)), found = pixels[index];
+    if (fabs(found - wanted) <= SAMPLE_TOLERANCE)
+        return true;
+    golden_fail(g, label, "tile %lld, channel %lld, y %lld, x %lld: %.9g, expected %.9g",
+                (long long)at[0], (long long)at[1], (long long)at[2], (long long)at[3], found,
+                wanted);
+    return false;
+}
+
+static bool check_samples(struct golden *g, const char *label, json_t *config,
+                          const struct snug_tile_options *options, const struct tiles *tiles)
+{
+    json_t *list = json_object_get(config, "samples");
+    int64_t elements = 3 * tiles->side * tiles->side;
+    float *pixels =
+        snug_alloc_array(g->allocator, (size_t)(tiles->grid.tiles * elements), sizeof *pixels);
+    bool good = pixels != NULL;
+    if (!good)
+        golden_fail(g, label, "out of memory");
+    for (int64_t i = 0; good && i < tiles->grid.tiles; i++)
+        snug_tile_normalise(tiles->u8 + i * elements, options, pixels + i * elements);
+    for (size_t i = 0; good && i < json_array_size(list); i++)
+        good = check_sample(g, label, i, json_array_get(list, i), tiles, pixels);
+    snug_free(g->allocator, pixels);
+    return good;
 }
 
 /* The strip: all tiles, one below the other, as a picture. */
@@ -146,17 +158,17 @@ static void check_config(struct golden *g, const char *folder, const char *name,
     struct snug_tile_options options = options_of(tiles.side, integer_at(config, "max_patches"));
     snprintf(label, sizeof label, "%s tile %lld max %lld", name, (long long)tiles.side,
              (long long)options.max_tiles);
-    if (snug_tiles_make(image, &options, g->allocator, &tiles.grid, &tiles.pixels, &tiles.u8,
-                        &error) != SNUG_STATUS_OK) {
+    if (snug_tiles_make(image, &options, g->allocator, &tiles.grid, &tiles.u8, &error) !=
+        SNUG_STATUS_OK) {
         golden_fail(g, label, "%s", error.message);
         return;
     }
     if (check_grid(g, label, config, &tiles) && check_bytes(g, label, config, &tiles) &&
-        check_samples(g, label, config, &tiles) && check_strip(g, label, folder, config, &tiles))
+        check_samples(g, label, config, &options, &tiles) &&
+        check_strip(g, label, folder, config, &tiles))
         golden_pass(g, label, "%lldx%lld, %lld tiles, %zu samples", (long long)tiles.grid.columns,
                     (long long)tiles.grid.rows, (long long)tiles.grid.tiles,
                     json_array_size(json_object_get(config, "samples")));
-    snug_free(g->allocator, tiles.pixels);
     snug_free(g->allocator, tiles.u8);
 }
 
