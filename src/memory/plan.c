@@ -10,7 +10,8 @@
 #include <string.h>
 
 #define MAX_HEIGHT ((size_t)1 << 29) /* units that live together (search.h) */
-#define IMPROVE_WORK 20000000u       /* comparisons, before a search */
+#define IMPROVE_ROUNDS 200           /* orders tried before a search */
+#define IMPROVE_WORK 20000000u       /* comparisons they may take */
 #define RESTART_NODES 700            /* of the shortest run; measured on the MiniMalloc instances */
 #define SLICE_NODES 60000            /* at one capacity before another is tried, at first */
 
@@ -273,11 +274,13 @@ static enum snug_status search(struct planner *p, struct snug_error *error)
 
 /* ---- the whole ---- */
 
-/* What is too much for the search has the improvements alone. */
+/* What is too much for the search has the improvements alone; else they are only its start. */
 static uint64_t improve_work(const struct planner *p)
 {
-    bool searched = p->count <= SNUG_MAX_SEARCH_INTERVALS;
-    return p->options->seconds > 0 && !searched ? UINT64_MAX : IMPROVE_WORK;
+    uint64_t cost = (uint64_t)p->count * p->count / 4 + 1, rounds = IMPROVE_ROUNDS * cost;
+    if (p->count > SNUG_MAX_SEARCH_INTERVALS && p->options->seconds > 0)
+        return UINT64_MAX;
+    return rounds < IMPROVE_WORK ? rounds : IMPROVE_WORK;
 }
 
 static enum snug_status make_plan(struct planner *p, struct snug_error *error)
