@@ -13,7 +13,7 @@
 #define IMPROVE_ROUNDS 200           /* orders tried before a search */
 #define IMPROVE_WORK 20000000u       /* comparisons they may take */
 #define RESTART_NODES 700            /* of the shortest run; measured on the MiniMalloc instances */
-#define SLICE_NODES 60000            /* at one capacity before another is tried, at first */
+#define SLICE_NODES 120000           /* at the lower bound, before others are tried */
 
 struct planner {
     const struct snug_plan_options *options;
@@ -221,11 +221,12 @@ static bool over(struct planner *p)
 }
 
 /* Narrows [low, high): low may be possible, high is the best plan; capacities up to `hard` were
- * given up for now. The lower bound first, then always the middle between hard and high. */
+ * given up for now. The lower bound first and for longest, then always the middle between hard and
+ * high; when nothing is left between, all again, for twice as long. */
 static void minimise(struct planner *p)
 {
     size_t low = (p->plan.lower_bound_bytes + p->unit - 1) / p->unit, hard = low - 1;
-    uint64_t slice = SLICE_NODES;
+    uint64_t slice = SLICE_NODES / 12;
     bool first = true;
     for (;;) {
         size_t high = (p->peak + p->unit - 1) / p->unit;
@@ -237,13 +238,13 @@ static void minimise(struct planner *p)
             return;
         size_t goal = first ? low : hard + (high - hard) / 2;
         if (goal >= high || goal <= hard) {
-            slice *= 4;
+            slice *= 2;
             hard = low - 1;
             first = true;
             continue;
         }
         first = false;
-        switch (try_capacity(p, goal, slice)) {
+        switch (try_capacity(p, goal, p->order ? slice : SLICE_NODES)) {
         case SNUG_SEARCH_OUTCOME_FOUND:
             break;
         case SNUG_SEARCH_OUTCOME_IMPOSSIBLE:

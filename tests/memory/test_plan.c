@@ -299,25 +299,33 @@ static void test_stops(void **state)
 static void test_refused_memory(void **state)
 {
     (void)state;
+    struct snug_interval hard[40];
+    struct snug_plan plan = {0};
+    struct snug_error error;
     enum snug_status status = SNUG_STATUS_MEMORY;
+    size_t count = 0;
     uint64_t n;
+    while (!plan.nodes) { /* one that no greedy order solves */
+        count = random_intervals(hard, 39, 16);
+        hard[count] = (struct snug_interval)PINNED(16, 0, 3, 1024);
+        count++;
+        assert_ok(snug_plan_place(hard, count, 16, snug_allocator_heap(), &plan, &error));
+    }
     for (n = 1; status; n++) {
         struct snug_counting_allocator counting;
-        /* no greedy order finds the best of these five */
-        struct snug_interval intervals[] = {FREE(2, 0, 1, 7), FREE(3, 1, 3, 7), FREE(1, 2, 2, 7),
-                                            FREE(2, 3, 4, 7), PINNED(1, 0, 4, 9)};
-        struct snug_plan plan = {.peak_bytes = 77};
-        struct snug_error error;
+        struct snug_interval intervals[40];
+        memcpy(intervals, hard, sizeof intervals);
+        intervals[0].offset = plan.peak_bytes = 77;
         snug_counting_allocator_init(&counting, snug_allocator_heap(), n);
-        status = snug_plan_place(intervals, 5, 1, &counting.allocator, &plan, &error);
+        status = snug_plan_place(intervals, count, 16, &counting.allocator, &plan, &error);
         assert_int_equal(status, counting.failed ? SNUG_STATUS_MEMORY : SNUG_STATUS_OK);
         assert_int_equal(counting.live, 0);
-        if (status) {
-            assert_int_equal(intervals[0].offset, 7);
+        if (status) { /* nothing is written */
+            assert_int_equal(intervals[0].offset, 77);
             assert_int_equal(plan.peak_bytes, 77);
         }
     }
-    assert_true(n > 15);
+    assert_true(plan.nodes > 0 && n > 40);
 }
 
 static void test_overflow(void **state)
