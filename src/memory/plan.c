@@ -12,6 +12,8 @@
 #define MAX_HEIGHT ((size_t)1 << 29) /* units that live together (search.h) */
 #define IMPROVE_ROUNDS 200           /* orders tried before a search */
 #define IMPROVE_WORK 20000000u       /* comparisons they may take */
+#define DEFAULT_NODES 5000           /* of a search with the default options, */
+#define DEFAULT_WORK 20000000u       /* for many intervals so many divided by count^2 */
 #define RESTART_NODES 700            /* of the shortest run; measured on the MiniMalloc instances */
 #define SLICE_NODES 120000           /* at the lower bound, before others are tried */
 
@@ -34,9 +36,11 @@ struct planner {
     int order;  /* the next run of the search */
 };
 
-struct snug_plan_options snug_plan_options_default(void)
+struct snug_plan_options snug_plan_options_default(size_t count)
 {
-    return (struct snug_plan_options){.nodes = 5000};
+    size_t cost = count * count + 1;
+    return (struct snug_plan_options){
+        .nodes = cost > DEFAULT_WORK / DEFAULT_NODES ? DEFAULT_WORK / cost + 1 : DEFAULT_NODES};
 }
 
 /* True once it is time to end: the caller's stop, or the seconds. */
@@ -356,6 +360,6 @@ enum snug_status snug_plan_place(struct snug_interval *intervals, size_t count, 
                                  const struct snug_allocator *allocator, struct snug_plan *plan,
                                  struct snug_error *error)
 {
-    struct snug_plan_options options = snug_plan_options_default();
+    struct snug_plan_options options = snug_plan_options_default(count);
     return snug_plan_search(intervals, count, alignment, &options, allocator, plan, error);
 }

@@ -34,7 +34,8 @@ struct snug_plan_options {
         void *context); /* asked now and then; true ends with the best so far. May be NULL */
     void *stop_context;
 };
-struct snug_plan_options snug_plan_options_default(void); /* what snug_plan_place uses */
+/* What snug_plan_place uses: a few milliseconds of search, counted in nodes. */
+struct snug_plan_options snug_plan_options_default(size_t count);
 
 /* Gives every interval that is not pinned its offset: two may share bytes only if their lives do
  * not meet. Greedy orders first, then improvements of the best of them, then (up to

@@ -13,9 +13,11 @@
  *    any that can close its gap; if there is none, the node is impossible;
  *  - at each instant, what is to be placed must fit one on the other, each no lower than `least`:
  *    the makespan of jobs with release times on one machine, exact when taken by release time;
- *  - where no remaining interval crosses an instant, the two sides are problems of their own;
- *  - the next to be placed begins below the lowest end of all that could be placed now, or else
- *    that one would fit beneath.
+ *  - where no remaining interval joins two instants, the two sides are problems of their own;
+ *  - where the second lowest at an instant is too high for all to fit above it, the lowest comes
+ *    first there and the others above its end;
+ *  - the next decision is the tightest instant at which something can lie at the lowest base of
+ *    all: each that can is tried there, and those that failed float from then on.
  *
  * Instants are the maximal sets of intervals alive together; others add nothing.
  * Pinned intervals are obstacles that base steps over.
