@@ -27,6 +27,12 @@
     (16u << 20) /* one text: four times the longest context at 4 bytes a token */
 #define SNUG_MAX_ADDED_TOKEN_BYTES 1024 /* a search costs at most this many steps a byte */
 
+/* instances of the memory planner */
+#define SNUG_MAX_MINIMALLOC_BYTES (64u << 20)
+#define SNUG_MAX_MINIMALLOC_ROWS 100000
+#define SNUG_MAX_MINIMALLOC_LINE_BYTES 4096
+#define SNUG_MAX_MINIMALLOC_ID_BYTES 256
+
 /* documents */
 #define SNUG_MAX_DOCUMENT_BYTES (512u << 20)
 #define SNUG_MAX_PIXELS 178956970 /* as Pillow's error limit */

@@ -16,6 +16,7 @@ static const struct command {
     {"convert", snug_cli_convert, "quantise and pack a model once, to load at once and take less"},
     {"inspect", snug_cli_inspect, "what a model folder is, its sizes and its problems"},
     {"synth", snug_cli_synth, "a model folder of true shape with random weights, to measure with"},
+    {"memory", snug_cli_memory, "plan the buffers of a file: offsets, peak, lower bound"},
     {"doctor", snug_cli_doctor, "what this machine offers and whether snug works on it"},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)

@@ -9,20 +9,48 @@
 struct snug_interval {
     size_t bytes;
     int first, last;
-    size_t offset; /* out, a multiple of the alignment */
+    size_t offset; /* out, a multiple of the alignment; in, if pinned */
+    bool pinned;   /* the offset is given and stays */
 };
 
 struct snug_plan {
-    size_t peak_bytes;        /* end of the highest interval, rounded up to the alignment */
-    size_t lower_bound_bytes; /* largest sum of (aligned) bytes alive in one step: no plan is below
-                                 it */
+    size_t peak_bytes; /* end of the highest interval, rounded up to the alignment */
+    /* Largest sum of (aligned) bytes alive in one step, or the end of a pinned interval: no plan is
+     * below it. */
+    size_t lower_bound_bytes;
+    uint64_t nodes; /* of the search */
+    /* No plan has a smaller peak; with a capacity that the peak is above: no plan keeps within. */
+    bool proven;
+    double seconds;
 };
 
-/* Places the intervals by one greedy order: larger first (ties: earlier first step, lower index),
- * each at the lowest aligned offset that is free over its whole life. Two intervals may share bytes
- * only if their lives do not meet. alignment: a power of two. O(n^2). Errors: LIMIT if a sum
- * overflows, MEMORY for its work list. Thread-safe.
- * A portfolio of orders and a search belong here later; the verifier below stays. */
+struct snug_plan_options {
+    size_t capacity_bytes; /* stop at the first plan within it; 0: as small as can be found */
+    /* The search ends after so many nodes (0: greedy orders alone) and, if not 0, seconds. Without
+     * seconds no clock is looked at: the same plan on every machine. */
+    uint64_t nodes;
+    double seconds;
+    bool (*stop)(
+        void *context); /* asked now and then; true ends with the best so far. May be NULL */
+    void *stop_context;
+};
+/* What snug_plan_place uses: a few milliseconds of search, counted in nodes. */
+struct snug_plan_options snug_plan_options_default(size_t count);
+
+/* Gives every interval that is not pinned its offset: two may share bytes only if their lives do
+ * not meet. Greedy orders first, then improvements of the best of them, then (up to
+ * SNUG_MAX_SEARCH_INTERVALS) an exact search; each only if what came before is above the capacity,
+ * or above the lower bound. alignment: a power of two. A greedy order is O(n^2). Intervals without
+ * bytes lie at 0. With a capacity that nothing was found for, the best plan is the answer, and
+ * plan->peak_bytes is above it. Errors: LIMIT if a sum overflows, SHAPE if pinned intervals overlap
+ * or are not aligned, MEMORY, INTERRUPTED if stopped before there was any plan. Offsets are written
+ * only on success. Thread-safe. */
+SNUG_CHECK_RESULT enum snug_status
+snug_plan_search(struct snug_interval *intervals, size_t count, size_t alignment,
+                 const struct snug_plan_options *options, const struct snug_allocator *allocator,
+                 struct snug_plan *plan, struct snug_error *error);
+
+/* The same with the default options: a small, fixed amount of work. */
 SNUG_CHECK_RESULT enum snug_status snug_plan_place(struct snug_interval *intervals, size_t count,
                                                    size_t alignment,
                                                    const struct snug_allocator *allocator,

@@ -62,7 +62,7 @@ def usage(_):
     expect(snug("--help"), 0, "extract", "eval", "inspect", "synth", "doctor")
     expect(snug("--version"), 0, "snug 0.")
     expect(snug("read"), 2, "no command 'read'", "--help")
-    for command in ("extract", "eval", "inspect", "synth", "doctor"):
+    for command in ("extract", "eval", "inspect", "synth", "memory", "doctor"):
         result = snug(command, "--help")
         expect(result, 0, "Usage: snug " + command)
         wide = [line for line in result.stdout.splitlines() if len(line) > 80]
@@ -488,6 +488,77 @@ def synth_killed(folder):
     process.wait(timeout=60)
     assert not (folder / "x/config.json").exists()
     expect(snug("inspect", folder / "x"), 3, "config.json")
+
+
+def memory_rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def check_offsets(rows, peak):
+    """Independent of the program: no two that live together share a byte."""
+    boxes = [tuple(int(row[key]) for key in ("lower", "upper", "size", "offset")) for row in rows]
+    for i, (lower, upper, size, offset) in enumerate(boxes):
+        assert 0 <= offset and offset + size <= peak, boxes[i]
+        for other in boxes[:i]:
+            assert lower >= other[1] or other[0] >= upper or offset >= other[3] + other[2] or \
+                other[3] >= offset + size, (boxes[i], other)
+    assert max(offset + size for _, _, size, offset in boxes) == peak
+
+
+@case
+def memory_plans(folder):
+    source, out = ROOT / "tests/data/minimalloc/C.1048576.csv", folder / "plan.csv"
+    result = snug("memory", source, "--capacity", 1048576, "--plan-out", out, "--json", "--time-limit", 120)
+    expect(result, 0)
+    plan = json.loads(result.stdout)["plan"]
+    assert list(plan) == ["peak_bytes", "lower_bound_bytes", "gap", "seconds"], plan
+    assert plan["peak_bytes"] <= 1048576 and plan["lower_bound_bytes"] == 1039360, plan
+    assert abs(plan["gap"] - (1 - 1039360 / plan["peak_bytes"])) < 1e-9, plan
+    rows = memory_rows(out)
+    assert [{k: v for k, v in row.items() if k != "offset"} for row in rows] == memory_rows(source)
+    check_offsets(rows, plan["peak_bytes"])
+    assert list(folder.iterdir()) == [out]
+    # what was written is a plan that stays as it is
+    again = snug("memory", out, "--json")
+    expect(again, 0)
+    assert json.loads(again.stdout)["plan"]["peak_bytes"] == plan["peak_bytes"]
+    expect(snug("memory", source, "--time-limit", 60), 0, "1039360 bytes", "nothing could be smaller")
+
+
+@case
+def memory_refuses(folder):
+    source = ROOT / "tests/data/minimalloc/D.1048576.csv"
+    out = folder / "plan.csv"
+    expect(snug("memory", source, "--capacity", 986111, "--plan-out", out), 4, "there is no plan within 986111",
+           "lower bound is 986112")
+    result = snug("memory", source, "--capacity", 986112, "--time-limit", 0.2, "--json")
+    expect(result, 4, "no plan found within 986112", "the best has a peak of", "--time-limit")
+    assert result.stdout == ""
+    assert not out.exists()
+    for name, text in [("size-0", ":2: size is 0"), ("double-id", ":4: id 'a' stands here again"), ("empty", "is empty")]:
+        path = ROOT / "tests/data/minimalloc-bad" / (name + ".csv")
+        expect(snug("memory", path), 2, f"{path}{text}" if text[0] == ":" else text)
+    expect(snug("memory", folder / "none.csv"), 2, "none.csv")
+    expect(snug("memory"), 2, "takes one file")
+    expect(snug("memory", source, "--capacity", 0), 2, "whole number from 1")
+    pinned = folder / "pinned.csv"
+    pinned.write_text("id,lower,upper,size,offset\na,0,4,8,0\nb,2,6,8,4\n")
+    expect(snug("memory", pinned), 2, "pinned")
+    expect(snug("memory", ROOT / "tests/data/minimalloc/C.1048576.csv", "--plan-out", folder / "no/where.csv"), 1, "where.csv")
+    expect(snug("memory", ROOT / "tests/data/minimalloc/C.1048576.csv", "--plan-out", "/dev/full"), 1, "No space")
+
+
+@case
+def memory_interrupted(folder):
+    out = folder / "plan.csv"
+    process = subprocess.Popen([SNUG, "memory", str(ROOT / "tests/data/minimalloc/D.1048576.csv"), "--time-limit", "600",
+                                "--plan-out", str(out), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    output, message = process.communicate(timeout=60)
+    assert process.returncode == 0, (process.returncode, message)
+    check_offsets(memory_rows(out), json.loads(output)["plan"]["peak_bytes"])
 
 
 print(f"{counts['passed']} passed, {counts['failed']} failed, 0 skipped")
