@@ -82,7 +82,7 @@ static void inspect_weights(struct inspection *i)
     row("weights", "%zu tensors, %.3f G parameters, %s in memory",
         snug_safetensors_count(i->checkpoint), (double)i->model.parameters / 1e9,
         snug_format_bytes(i->model.weights_bytes, bytes));
-    if (snug_model_is_converted(&i->model))
+    if (i->model.converted)
         row("converted", "%s%s%s, mapped where it lies", snug_quant_name(i->model.options.quantize),
             i->model.options.quantize_skip ? ", as stored: " : "",
             snug_parts_format(i->model.options.quantize_skip, parts));

@@ -272,16 +272,30 @@ static enum snug_status add_head(struct list *list, const struct snug_safetensor
         folder, (long long)t->vocabulary, (long long)t->hidden);
 }
 
+/* All that the configuration calls for, with a head of its own. */
+static enum snug_status add_all(struct list *list, struct snug_error *error)
+{
+    SNUG_TRY(add_vision(list, error));
+    SNUG_TRY(add_text(list, error));
+    MATRIX("lm_head.weight", 0, list->config->text.vocabulary, list->config->text.hidden);
+    return SNUG_STATUS_OK;
+}
+
 enum snug_status snug_internvl_visit(const struct snug_model_config *config,
                                      snug_weight_visit_fn *visit, void *context,
                                      struct snug_error *error)
 {
     struct snug_weight_list weights = {.visit = visit, .visit_context = context};
-    struct list all = {&weights, config}, *list = &all;
-    SNUG_TRY(add_vision(list, error));
-    SNUG_TRY(add_text(list, error));
-    MATRIX("lm_head.weight", 0, config->text.vocabulary, config->text.hidden);
-    return SNUG_STATUS_OK;
+    struct list list = {&weights, config};
+    return add_all(&list, error);
+}
+
+enum snug_status snug_internvl_outline(struct snug_model *model, struct snug_error *error)
+{
+    struct snug_weight_list weights = {.model = model, .outline = true};
+    struct list list = {&weights, &model->config};
+    SNUG_TRY(add_all(&list, error));
+    return snug_weight_list_finish(&weights, error);
 }
 
 enum snug_status snug_internvl_weights(struct snug_model *model,

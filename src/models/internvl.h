@@ -12,6 +12,10 @@ SNUG_CHECK_RESULT enum snug_status snug_internvl_weights(struct snug_model *mode
                                                          const char *folder,
                                                          struct snug_error *error);
 
+/* The same without a checkpoint: as config says, in the type it names. */
+SNUG_CHECK_RESULT enum snug_status snug_internvl_outline(struct snug_model *model,
+                                                         struct snug_error *error);
+
 /* What snug_model_visit_weights promises, for this family. */
 SNUG_CHECK_RESULT enum snug_status snug_internvl_visit(const struct snug_model_config *config,
                                                        snug_weight_visit_fn *visit, void *context,

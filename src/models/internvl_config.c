@@ -202,6 +202,23 @@ static enum snug_status read_select_layer(const struct reader *r, json_t *root, 
     return SNUG_STATUS_OK;
 }
 
+/* The type in which weights are stored, where nobody can look: "dtype" (5.x) or "torch_dtype", of
+ * the whole or of the text model. */
+static enum snug_status read_stored(const struct reader *r, json_t *root, json_t *text,
+                                    enum snug_dtype *out)
+{
+    const char *name = "bfloat16";
+    json_t *const objects[2] = {text, root};
+    for (int i = 0; i < 2; i++) {
+        SNUG_TRY(snug_json_get_string(objects[i], "torch_dtype", &name, r->file, r->error));
+        SNUG_TRY(snug_json_get_string(objects[i], "dtype", &name, r->file, r->error));
+    }
+    *out = !strcmp(name, "float32")   ? SNUG_DTYPE_F32
+           : !strcmp(name, "float16") ? SNUG_DTYPE_F16
+                                      : SNUG_DTYPE_BF16;
+    return SNUG_STATUS_OK;
+}
+
 static enum snug_status read_config(const struct reader *r, json_t *root,
                                     struct snug_model_config *out)
 {
@@ -224,6 +241,7 @@ static enum snug_status read_config(const struct reader *r, json_t *root,
         return snug_error_set(r->error, SNUG_STATUS_FORMAT,
                               "%s: %s and vision_config must both be there", r->file,
                               hf ? "text_config" : "llm_config");
+    SNUG_TRY(read_stored(r, root, text, &out->stored));
     SNUG_TRY(read_text(r, text, &out->text));
     SNUG_TRY(read_vision(r, vision, out->layout, &out->vision));
     SNUG_TRY(

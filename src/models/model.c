@@ -7,6 +7,7 @@
 #include "models/weights.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static const char *const part_names[SNUG_PART_COUNT] = {"vision", "projector", "text", "lm_head"};
 
@@ -51,9 +52,28 @@ const char *snug_parts_format(unsigned parts, char out[64])
     return out;
 }
 
-bool snug_model_is_converted(const struct snug_model *model)
+/* A model with its configuration and nothing else. */
+static enum snug_status new_model(const struct snug_folder *folder,
+                                  const struct snug_device *device,
+                                  const struct snug_model_options *options,
+                                  const struct snug_allocator *allocator, struct snug_model **out,
+                                  struct snug_error *error)
 {
-    return model->weight_count > 0 && model->weights[0].data && !model->region.base;
+    struct snug_model *model = snug_calloc(allocator, 1, sizeof *model);
+    if (!model)
+        return snug_error_memory(error, sizeof *model, "the model");
+    model->allocator = allocator;
+    model->device = device;
+    model->options = options ? *options : snug_model_options_default();
+    snug_arena_init(&model->arena, allocator);
+    snprintf(model->name, sizeof model->name, "%s", snug_path_base(folder->path));
+    enum snug_status status = snug_model_config_read(folder, allocator, &model->config, error);
+    if (status) {
+        snug_model_free(model);
+        return status;
+    }
+    *out = model;
+    return SNUG_STATUS_OK;
 }
 
 /* The weights stay where a converted folder's file is mapped. */
@@ -62,6 +82,52 @@ static enum snug_status map_weights(struct snug_model *model, struct snug_safete
 {
     model->mapped = checkpoint;
     return snug_safetensors_populate(checkpoint, error);
+}
+
+static int by_source_bytes(const void *a, const void *b)
+{
+    const struct snug_weight *x = *(struct snug_weight *const *)a,
+                             *y = *(struct snug_weight *const *)b;
+    if (x->source_bytes != y->source_bytes)
+        return x->source_bytes > y->source_bytes ? -1 : 1;
+    return x->offset < y->offset ? -1 : 1;
+}
+
+/* The weights in the order in which they are packed: the largest sources first, so that no source
+ * lies in memory beside nearly all that is packed. NULL: refused. */
+static struct snug_weight **loading_order(const struct snug_model *model)
+{
+    struct snug_weight **order =
+        snug_alloc_array(model->allocator, model->weight_count, sizeof *order);
+    for (size_t i = 0; order && i < model->weight_count; i++)
+        order[i] = &model->weights[i];
+    if (order)
+        qsort(order, model->weight_count, sizeof *order, by_source_bytes);
+    return order;
+}
+
+static enum snug_status pack_weights(struct snug_model *model, struct snug_safetensors *checkpoint,
+                                     const char *folder, struct snug_pool *pool,
+                                     struct snug_error *error)
+{
+    struct snug_weight **order = loading_order(model);
+    enum snug_status status = SNUG_STATUS_OK;
+    if (!order)
+        return snug_error_memory(error, model->weight_count * sizeof *order, "the weights");
+    for (size_t i = 0; !status && i < model->weight_count; i++) {
+        struct snug_error local;
+        status = snug_weight_pack(order[i], model->region.base, pool, NULL, &local);
+        if (status) {
+            snug_error_set(error, status, "%s: %s", folder, local.message);
+            break;
+        }
+        order[i]->data = model->region.base + order[i]->offset;
+        snug_safetensors_discard(checkpoint,
+                                 order[i]->view); /* a hint: never a second copy in memory */
+        order[i]->view = NULL;
+    }
+    snug_free(model->allocator, order);
+    return status;
 }
 
 static enum snug_status load_weights(struct snug_model *model, const struct snug_folder *folder,
@@ -79,25 +145,78 @@ static enum snug_status load_weights(struct snug_model *model, const struct snug
                                 folder->path, snug_format_bytes(model->weights_bytes, want),
                                 snug_format_bytes(available, have));
     }
-    if (!status && snug_model_is_converted(model))
+    if (!status && model->converted)
         return map_weights(model, checkpoint, error);
     if (!status)
         status = model->device->take(model->device, model->weights_bytes, &model->region, error);
-    for (size_t i = 0; !status && i < model->weight_count; i++) {
-        struct snug_weight *weight = &model->weights[i];
-        struct snug_error local;
-        status = snug_weight_pack(weight, model->region.base, pool, NULL, &local);
-        if (status) {
-            snug_error_set(error, status, "%s: %s", folder->path, local.message);
-            break;
-        }
-        weight->data = model->region.base + weight->offset;
-        snug_safetensors_discard(checkpoint,
-                                 weight->view); /* a hint: never a second copy in memory */
-        weight->view = NULL;
+    if (!status)
+        status = pack_weights(model, checkpoint, folder->path, pool, error);
+    snug_safetensors_close(checkpoint);
+    return status;
+}
+
+size_t snug_model_part_bytes(const struct snug_model *model, enum snug_part part)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < model->weight_count; i++)
+        if (snug_weight_part(model->weights[i].name) == part)
+            bytes += model->weights[i].bytes;
+    return bytes;
+}
+
+enum snug_status snug_model_load_bytes(const struct snug_model *model, size_t *bytes,
+                                       struct snug_error *error)
+{
+    size_t packed = 0;
+    *bytes = model->weights_bytes;
+    if (model->converted) /* mapped */
+        return SNUG_STATUS_OK;
+    struct snug_weight **order = loading_order(model);
+    if (!order)
+        return snug_error_memory(error, model->weight_count * sizeof *order, "the weights");
+    for (size_t i = 0; i < model->weight_count; i++) {
+        packed += order[i]->bytes;
+        *bytes =
+            packed + order[i]->source_bytes > *bytes ? packed + order[i]->source_bytes : *bytes;
+    }
+    snug_free(model->allocator, order);
+    return SNUG_STATUS_OK;
+}
+
+/* Without a file of weights, or with some: their list. */
+static enum snug_status outline_weights(struct snug_model *model, const struct snug_folder *folder,
+                                        struct snug_error *error)
+{
+    struct snug_safetensors *checkpoint = NULL;
+    struct snug_error local;
+    enum snug_status status = snug_safetensors_open_folder(folder, &checkpoint, &local);
+    if (status == SNUG_STATUS_NOT_FOUND)
+        return snug_internvl_outline(model, error);
+    if (status)
+        return snug_error_set(error, status, "%s", local.message);
+    status = snug_internvl_weights(model, checkpoint, folder->path, error);
+    for (size_t i = 0; i < model->weight_count; i++) {
+        model->weights[i].view = NULL;
+        model->weights[i].data = NULL;
     }
     snug_safetensors_close(checkpoint);
     return status;
+}
+
+enum snug_status snug_model_outline(const struct snug_folder *folder,
+                                    const struct snug_model_options *options,
+                                    const struct snug_allocator *allocator, struct snug_model **out,
+                                    struct snug_error *error)
+{
+    struct snug_model *model = NULL;
+    SNUG_TRY(new_model(folder, snug_device_cpu(), options, allocator, &model, error));
+    enum snug_status status = outline_weights(model, folder, error);
+    if (status) {
+        snug_model_free(model);
+        return status;
+    }
+    *out = model;
+    return SNUG_STATUS_OK;
 }
 
 enum snug_status snug_model_weights_list(struct snug_model *model,
@@ -129,17 +248,9 @@ enum snug_status snug_model_load(const struct snug_folder *folder, const struct 
                                  struct snug_error *error)
 {
     double start = snug_clock_ms();
-    struct snug_model *model = snug_calloc(allocator, 1, sizeof *model);
-    if (!model)
-        return snug_error_memory(error, sizeof *model, "the model");
-    model->allocator = allocator;
-    model->device = device;
-    model->options = options ? *options : snug_model_options_default();
-    snug_arena_init(&model->arena, allocator);
-    snprintf(model->name, sizeof model->name, "%s", snug_path_base(folder->path));
-    enum snug_status status = snug_model_config_read(folder, allocator, &model->config, error);
-    if (!status)
-        status = load_weights(model, folder, pool, error);
+    struct snug_model *model = NULL;
+    SNUG_TRY(new_model(folder, device, options, allocator, &model, error));
+    enum snug_status status = load_weights(model, folder, pool, error);
     if (status) {
         snug_model_free(model);
         return status;

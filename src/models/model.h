@@ -42,6 +42,7 @@ struct snug_model_config {
     int32_t stop_ids[SNUG_MAX_STOP_IDS];
     int stop_id_count;
     int64_t max_new_tokens; /* of generation_config.json; 0: not given */
+    enum snug_dtype stored; /* what config.json says of the weights' type; BF16 if it does not */
 };
 
 /* ---- how weights are held ---- */
@@ -79,6 +80,7 @@ struct snug_weight {
     enum snug_dtype dtype; /* as held: f32, f16, bf16; U8 if quantised */
     enum snug_quant quant;
     bool copy;            /* of another weight: a tied head's own */
+    size_t source_bytes;  /* of the file, read while it is packed */
     size_t offset, bytes; /* in the region */
     const void *data;
 };
@@ -91,6 +93,7 @@ struct snug_model {
     struct snug_model_config config;
     struct snug_model_options options; /* of a converted folder: as it was converted */
     struct snug_safetensors *mapped; /* a converted folder: the weights lie there, not in region */
+    bool converted;
     struct snug_weight *weights;
     size_t weight_count;
     struct snug_region region; /* of the weights */
@@ -126,9 +129,23 @@ void snug_model_free(struct snug_model *model); /* NULL allowed */
 SNUG_CHECK_RESULT enum snug_status
 snug_model_weights_list(struct snug_model *model, const struct snug_safetensors *checkpoint,
                         const char *folder, struct snug_error *error);
-/* Whether the weights listed or loaded are a converted folder's. */
-bool snug_model_is_converted(const struct snug_model *model);
 void snug_model_weights_free(struct snug_model *model);
+
+/* A model without its weights: configuration, list of weights and their sizes, so that its program
+ * can be built and planned. A folder without any weights will do: then they are those that the
+ * configuration calls for, in the type it names, with a head of its own. Errors: as
+ * snug_model_load, but nothing large is taken. *out: free with snug_model_free. */
+SNUG_CHECK_RESULT enum snug_status snug_model_outline(const struct snug_folder *folder,
+                                                      const struct snug_model_options *options,
+                                                      const struct snug_allocator *allocator,
+                                                      struct snug_model **out,
+                                                      struct snug_error *error);
+/* Bytes of the weights that belong to a part. */
+size_t snug_model_part_bytes(const struct snug_model *model, enum snug_part part);
+/* Most bytes that loading holds at once: packed weights, and the source of the one being packed.
+ * Errors: MEMORY. */
+SNUG_CHECK_RESULT enum snug_status snug_model_load_bytes(const struct snug_model *model,
+                                                         size_t *bytes, struct snug_error *error);
 
 /* ---- the program ---- */
 

@@ -14,10 +14,10 @@ enum snug_status snug_weight_list_init(struct snug_weight_list *list, struct snu
                                        const char *folder, struct snug_error *error)
 {
     *list = (struct snug_weight_list){.model = model, .checkpoint = checkpoint, .folder = folder};
-    return snug_converted_options(checkpoint, folder, &model->options, &list->converted, error);
+    return snug_converted_options(checkpoint, folder, &model->options, &model->converted, error);
 }
 
-static enum snug_part part_of(const char *name)
+enum snug_part snug_weight_part(const char *name)
 {
     for (int part = 0; part < SNUG_PART_COUNT; part++) {
         size_t length = strlen(snug_part_name((enum snug_part)part));
@@ -30,7 +30,8 @@ static enum snug_part part_of(const char *name)
 
 static bool is_quantized(const struct snug_model_options *options, const char *name)
 {
-    return options->quantize != SNUG_QUANT_NONE && !(options->quantize_skip >> part_of(name) & 1u);
+    return options->quantize != SNUG_QUANT_NONE &&
+           !(options->quantize_skip >> snug_weight_part(name) & 1u);
 }
 
 bool snug_weight_list_copies_head(const struct snug_weight_list *list)
@@ -51,7 +52,7 @@ static bool same_shape(const struct snug_shape *a, const struct snug_shape *b)
 static enum snug_status grow(struct snug_weight_list *list, struct snug_error *error)
 {
     struct snug_model *model = list->model;
-    if (!list->used) {
+    if (!list->used && !list->outline) {
         list->used = snug_calloc(model->allocator, snug_safetensors_count(list->checkpoint) + 1,
                                  sizeof *list->used);
         if (!list->used)
@@ -108,7 +109,7 @@ static enum snug_status check_view(const struct snug_weight_list *list,
                               "%s: tensor %s has shape %s, but config.json calls for %s", shard,
                               view->name, snug_shape_format(&view->shape, have),
                               snug_shape_format(expected, want));
-    if (!list->converted && view->dtype != SNUG_DTYPE_F32 && view->dtype != SNUG_DTYPE_F16 &&
+    if (!list->model->converted && view->dtype != SNUG_DTYPE_F32 && view->dtype != SNUG_DTYPE_F16 &&
         view->dtype != SNUG_DTYPE_BF16)
         return snug_error_set(error, SNUG_STATUS_UNSUPPORTED,
                               "%s: tensor %s is of type %s; snug reads BF16, F16 and F32 weights",
@@ -171,9 +172,20 @@ static enum snug_status find_published(const struct snug_weight_list *list,
     SNUG_TRY(check_view(list, view, &expected, error));
     list->used[index_of(list->checkpoint, view)] = true;
     weight->view = view;
+    weight->source_bytes =
+        (size_t)(weight->n * (weight->k ? weight->k : 1)) * snug_dtype_size(view->dtype);
     weight->first_row = stacked ? request->stacked_first : 0;
     weight->dtype = weight->quant ? SNUG_DTYPE_U8 : weight->k ? view->dtype : SNUG_DTYPE_F32;
     return SNUG_STATUS_OK;
+}
+
+/* As it would be held, if it were there. */
+static void outline(const struct snug_weight_list *list, struct snug_weight *weight)
+{
+    enum snug_dtype stored = list->model->config.stored;
+    int64_t elements = weight->n * (weight->k ? weight->k : 1);
+    weight->dtype = weight->quant ? SNUG_DTYPE_U8 : weight->k ? stored : SNUG_DTYPE_F32;
+    weight->source_bytes = (size_t)elements * snug_dtype_size(stored);
 }
 
 enum snug_status snug_weight_list_add(struct snug_weight_list *list,
@@ -195,13 +207,16 @@ enum snug_status snug_weight_list_add(struct snug_weight_list *list,
         .name = name, .n = request->n, .k = request->k, .copy = request->copy};
     if (request->linear && is_quantized(&model->options, name))
         weight.quant = model->options.quantize;
-    if (list->converted)
+    if (list->outline)
+        outline(list, &weight);
+    else if (list->model->converted)
         SNUG_TRY(find_converted(list, &weight, error));
     else
         SNUG_TRY(find_published(list, request, expected, &weight, error));
-    weight.source = snug_arena_strdup(&model->arena, weight.view->name);
+    const char *source = weight.view ? weight.view->name : request->candidates[0];
+    weight.source = snug_arena_strdup(&model->arena, source);
     if (!weight.source)
-        return snug_error_memory(error, strlen(weight.view->name), "a weight's name");
+        return snug_error_memory(error, strlen(source), "a weight's name");
     model->weights[model->weight_count++] = weight;
     return SNUG_STATUS_OK;
 }
@@ -242,7 +257,8 @@ enum snug_status snug_weight_list_finish(struct snug_weight_list *list, struct s
 {
     struct snug_model *model = list->model;
     char text[128];
-    for (size_t i = 0; i < snug_safetensors_count(list->checkpoint); i++) {
+    size_t tensors = list->outline ? 0 : snug_safetensors_count(list->checkpoint);
+    for (size_t i = 0; i < tensors; i++) {
         const struct snug_tensor_view *view = snug_safetensors_at(list->checkpoint, i);
         if (!list->used[i] && !is_harmless(view->name))
             return snug_error_set(

@@ -32,8 +32,8 @@ struct snug_weight_list {
     struct snug_model *model;
     const struct snug_safetensors *checkpoint;
     const char *folder;
-    bool converted; /* the checkpoint is one of ours: weights lie there as the program takes them */
-    bool *used;     /* by index of the checkpoint's tensors */
+    bool outline;    /* there is no checkpoint: weights are as the configuration says */
+    bool *used;      /* by index of the checkpoint's tensors */
     size_t capacity; /* of model->weights */
 };
 
@@ -57,6 +57,8 @@ SNUG_CHECK_RESULT enum snug_status snug_weight_list_add(struct snug_weight_list 
 SNUG_CHECK_RESULT enum snug_status snug_weight_list_finish(struct snug_weight_list *list,
                                                            struct snug_error *error);
 void snug_weight_list_free(struct snug_weight_list *list);
+/* The part a weight belongs to, by its name. */
+enum snug_part snug_weight_part(const char *name);
 
 /* Every weight that a configuration calls for, in a fixed order and with a head of its own, without
  * a checkpoint. In the Hugging Face layout each request is one tensor, candidates[0]. Ends at the
