@@ -2,6 +2,7 @@
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "base/alloc.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,22 +10,70 @@ _Static_assert(_Alignof(max_align_t) >= 16, "malloc must align to 16 bytes");
 
 /* ---- heap ---- */
 
+static int quiet;               /* how many have entered */
+static uint64_t quiet_requests; /* made meanwhile */
+static uint64_t heap_bytes;
+
+void snug_alloc_quiet_enter(void)
+{
+    __atomic_add_fetch(&quiet, 1, __ATOMIC_RELAXED);
+}
+
+void snug_alloc_quiet_leave(void)
+{
+    __atomic_sub_fetch(&quiet, 1, __ATOMIC_RELAXED);
+}
+
+uint64_t snug_alloc_quiet_requests(void)
+{
+    return __atomic_load_n(&quiet_requests, __ATOMIC_RELAXED);
+}
+
+uint64_t snug_alloc_heap_bytes(void)
+{
+    return __atomic_load_n(&heap_bytes, __ATOMIC_RELAXED);
+}
+
+static void count_request(void)
+{
+    if (__atomic_load_n(&quiet, __ATOMIC_RELAXED))
+        __atomic_add_fetch(&quiet_requests, 1, __ATOMIC_RELAXED);
+}
+
+static void *count_block(void *memory)
+{
+    __atomic_add_fetch(&heap_bytes, malloc_usable_size(memory), __ATOMIC_RELAXED);
+    return memory;
+}
+
+static void uncount_block(void *memory)
+{
+    __atomic_sub_fetch(&heap_bytes, malloc_usable_size(memory), __ATOMIC_RELAXED);
+}
+
 /* Zero bytes are asked for as one, so that NULL always means "refused". */
 static void *heap_allocate(void *context, size_t bytes)
 {
     (void)context;
-    return malloc(bytes ? bytes : 1);
+    count_request();
+    return count_block(malloc(bytes ? bytes : 1));
 }
 
 static void *heap_resize(void *context, void *memory, size_t bytes)
 {
     (void)context;
-    return realloc(memory, bytes ? bytes : 1);
+    count_request();
+    size_t before = malloc_usable_size(memory);
+    void *grown = realloc(memory, bytes ? bytes : 1);
+    if (grown)
+        __atomic_sub_fetch(&heap_bytes, before, __ATOMIC_RELAXED);
+    return grown ? count_block(grown) : NULL;
 }
 
 static void heap_release(void *context, void *memory)
 {
     (void)context;
+    uncount_block(memory);
     free(memory);
 }
 

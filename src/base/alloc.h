@@ -21,6 +21,15 @@ struct snug_allocator {
 /* malloc, realloc, free. Static; never freed. */
 const struct snug_allocator *snug_allocator_heap(void);
 
+/* Between enter and leave nothing should be allocated (a model's steps): what the heap's allocator
+ * is asked for all the same is given, and counted. Any thread. */
+void snug_alloc_quiet_enter(void);
+void snug_alloc_quiet_leave(void);
+uint64_t snug_alloc_quiet_requests(void); /* so far */
+/* Bytes of the heap's blocks that are in use now, as the C library counts them (libraries that call
+ * malloc themselves are not in it). */
+uint64_t snug_alloc_heap_bytes(void);
+
 /* The allocator that library hooks without a context argument (jansson) use: process-wide, set once
  * before the first use; the heap until then. */
 void snug_allocator_set_global(const struct snug_allocator *allocator);

@@ -16,9 +16,13 @@ struct snug_region {
 /* How a device hands out memory; sim and cuda will fill the same table. */
 struct snug_device {
     const char *name;
+    bool dry; /* nothing is computed there: programs run their memory only */
     enum snug_status (*take)(const struct snug_device *device, size_t bytes,
                              struct snug_region *region, struct snug_error *error);
     void (*give)(const struct snug_device *device, struct snug_region *region);
+    /* Makes every byte of the region memory now, so that none is missing later. */
+    enum snug_status (*touch)(const struct snug_device *device, const struct snug_region *region,
+                              struct snug_error *error);
     void *context;
 };
 
@@ -26,6 +30,9 @@ struct snug_device {
  * the system refuses; nothing is left behind. give leaves a zeroed region; giving none is allowed.
  */
 const struct snug_device *snug_device_cpu(void);
+/* Takes addresses only: a region costs nothing but the few pages that a caller writes to. For
+ * planning, and for running many documents' memory in little time. */
+const struct snug_device *snug_device_dry(void);
 /* As cpu, but take is refused when the counting allocator's turn has come (allocation-failure
  * sweeps): the request is counted there. `counting` must outlive the device. */
 void snug_device_counted(struct snug_device *device, struct snug_counting_allocator *counting);

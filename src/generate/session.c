@@ -1,6 +1,6 @@
 /* Runs the phases of a program, for one document or several.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
-#include "generate/session.h"
+#include "generate/session_memory.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,18 +22,29 @@ void snug_session_init(struct snug_session *session, const struct snug_model *mo
 {
     SNUG_ASSERT(options->slots >= 1 && options->slots <= SNUG_MAX_PARALLEL);
     *session = (struct snug_session){.model = model, .allocator = allocator, .options = *options};
+    if (!session->options.device)
+        session->options.device = model->device;
     if (!session->options.ops)
         session->options.ops = snug_ops_find(NULL);
     if (session->options.image_token_id < 0)
         session->options.image_token_id = model->config.image_token_id;
 }
 
+static void give_region(struct snug_session *session)
+{
+    snug_session_count_give(session);
+    if (session->model)
+        session->options.device->give(session->options.device, &session->region);
+}
+
 static void drop_layout(struct snug_session *session)
 {
-    if (session->model)
-        session->model->device->give(session->model->device, &session->region);
+    give_region(session);
+    snug_dry_free(&session->dry);
+    snug_timeline_free(&session->timeline);
     snug_program_free(&session->program);
     session->capacity = session->tiles = 0;
+    session->reserved = false;
 }
 
 void snug_session_free(struct snug_session *session)
@@ -54,7 +65,7 @@ static enum snug_status refused(const struct snug_session *session, enum snug_st
                           text, (long long)session->options.slots);
 }
 
-/* Builds the program for this capacity, lays it out, takes the region. */
+/* Builds the program for this capacity and lays it out. */
 static enum snug_status make_layout(struct snug_session *session, int64_t capacity, int64_t tiles,
                                     struct snug_error *error)
 {
@@ -65,57 +76,143 @@ static enum snug_status make_layout(struct snug_session *session, int64_t capaci
                                            .kv_dtype = session->options.kv_dtype,
                                            .all_logits = session->options.all_logits,
                                            .slots = session->options.slots};
-    const struct snug_device *device = session->model->device;
     enum snug_status status = snug_model_program(session->model, &options, session->allocator,
                                                  &session->program, &session->handles, error);
     if (!status)
         status = snug_layout_make(&session->program, &session->peak_bytes,
                                   &session->lower_bound_bytes, error);
-    uint64_t available = snug_memory_available();
-    if (!status && session->peak_bytes > available) {
-        char want[24], have[24], several[48] = "";
-        if (session->options.slots > 1)
-            snprintf(several, sizeof several, " in each of %lld slots",
-                     (long long)session->options.slots);
-        status = snug_error_set(
-            error, SNUG_STATUS_DOES_NOT_FIT,
-            "this document needs %s beside the weights (%lld tokens%s, %lld tiles), but only %s "
-            "is free; try %sfewer --max-tiles or --max-new-tokens",
-            snug_format_bytes(session->peak_bytes, want), (long long)capacity, several,
-            (long long)tiles, snug_format_bytes(available, have),
-            session->options.slots > 1 ? "a lower --parallel, " : "");
-    }
-    if (!status) {
-        status = device->take(device, session->peak_bytes, &session->region, error);
-        if (status)
-            status = refused(session, status, error);
-    }
+    if (!status)
+        status = snug_timeline_make(&session->program, session->peak_bytes, session->allocator,
+                                    &session->timeline, error);
+    if (!status && session->options.device->dry)
+        status = snug_dry_init(&session->dry, &session->program, session->peak_bytes,
+                               session->allocator, error);
     if (status) {
         drop_layout(session);
         return status;
     }
     session->capacity = capacity;
     session->tiles = tiles;
+    return SNUG_STATUS_OK;
+}
+
+static enum snug_status check_available(const struct snug_session *session,
+                                        struct snug_error *error)
+{
+    char want[24], have[24], several[48] = "";
+    uint64_t available = snug_memory_available();
+    if (session->options.device->dry || session->peak_bytes <= available)
+        return SNUG_STATUS_OK;
+    if (session->options.slots > 1)
+        snprintf(several, sizeof several, " in each of %lld slots",
+                 (long long)session->options.slots);
+    return snug_error_set(
+        error, SNUG_STATUS_DOES_NOT_FIT,
+        "a document needs %s beside the weights (%lld tokens%s, %lld tiles), but only %s "
+        "is free; try %sfewer --max-tiles or --max-new-tokens",
+        snug_format_bytes(session->peak_bytes, want), (long long)session->capacity, several,
+        (long long)session->tiles, snug_format_bytes(available, have),
+        session->options.slots > 1 ? "a lower --parallel, " : "");
+}
+
+/* Takes the region of the layout, all of it touched. */
+static enum snug_status take_region(struct snug_session *session, struct snug_error *error)
+{
+    const struct snug_device *device = session->options.device;
+    SNUG_TRY(check_available(session, error));
+    enum snug_status status = device->take(device, session->peak_bytes, &session->region, error);
+    if (status) {
+        snug_session_count_refusal(session);
+        return refused(session, status, error);
+    }
+    snug_session_count_take(session);
+    status = device->touch(device, &session->region, error);
+    if (status) {
+        snug_session_count_refusal(session);
+        give_region(session);
+        return refused(session, status, error);
+    }
+    session->takes++;
     session->executor = (struct snug_executor){.program = &session->program,
                                                .ops = session->options.ops,
                                                .pool = session->options.pool,
                                                .region = session->region.base,
+                                               .dry = device->dry ? &session->dry : NULL,
                                                .trace = session->options.trace,
                                                .trace_context = session->options.trace_context};
     return SNUG_STATUS_OK;
 }
 
-/* A larger region for all slots; none is in use. */
-static enum snug_status grow(struct snug_session *session, int64_t tokens, int64_t tiles,
-                             struct snug_error *error)
+static enum snug_status check_tokens_count(int64_t tokens, struct snug_error *error)
 {
-    int64_t capacity = (tokens + CAPACITY_STEP - 1) / CAPACITY_STEP * CAPACITY_STEP;
-    if (capacity < session->capacity)
-        capacity = session->capacity;
-    if (tiles < session->tiles)
-        tiles = session->tiles;
+    if (tokens <= SNUG_MAX_CONTEXT)
+        return SNUG_STATUS_OK;
+    return snug_error_set(error, SNUG_STATUS_LIMIT,
+                          "%lld tokens of prompt and answer; at most %d fit", (long long)tokens,
+                          SNUG_MAX_CONTEXT);
+}
+
+enum snug_status snug_session_plan(struct snug_session *session, int64_t tokens, int64_t tiles,
+                                   struct snug_error *error)
+{
+    SNUG_ASSERT(tokens > 0 && tiles >= 0);
+    SNUG_TRY(check_tokens_count(tokens, error));
     drop_layout(session);
-    return make_layout(session, capacity, tiles, error);
+    return make_layout(session, snug_panel_count(tokens) * SNUG_PANEL, tiles, error);
+}
+
+enum snug_status snug_session_reserve(struct snug_session *session, int64_t tokens, int64_t tiles,
+                                      struct snug_error *error)
+{
+    SNUG_TRY(snug_session_plan(session, tokens, tiles, error));
+    enum snug_status status = take_region(session, error);
+    if (status)
+        drop_layout(session);
+    session->reserved = !status;
+    return status;
+}
+
+static bool is_idle(const struct snug_session *session)
+{
+    for (int i = 0; i < session->options.slots; i++)
+        if (session->slots[i].in_use)
+            return false;
+    return true;
+}
+
+void snug_session_rest(struct snug_session *session)
+{
+    if (is_idle(session))
+        give_region(session);
+}
+
+/* Room for a document that starts: a region as large as it needs. */
+static enum snug_status make_room(struct snug_session *session, int64_t tokens, int64_t tiles,
+                                  struct snug_error *error)
+{
+    bool fits = snug_session_fits(session, tokens, tiles);
+    if (fits && session->region.base)
+        return SNUG_STATUS_OK;
+    if (fits)
+        return take_region(session, error);
+    if (session->reserved)
+        return snug_error_set(error, SNUG_STATUS_DOES_NOT_FIT,
+                              "the document needs %lld tokens and %lld tiles; what was planned "
+                              "holds %lld and %lld",
+                              (long long)tokens, (long long)tiles, (long long)session->capacity,
+                              (long long)session->tiles);
+    if (!is_idle(session))
+        return snug_error_set(error, SNUG_STATUS_SHAPE,
+                              "more room is needed, but other documents are running");
+    int64_t capacity = (tokens + CAPACITY_STEP - 1) / CAPACITY_STEP * CAPACITY_STEP;
+    capacity = capacity < session->capacity ? session->capacity : capacity;
+    tiles = tiles < session->tiles ? session->tiles : tiles;
+    drop_layout(session);
+    SNUG_TRY(make_layout(session, capacity, tiles, error));
+    enum snug_status status = take_region(session, error);
+    if (status)
+        drop_layout(session);
+    return status;
 }
 
 bool snug_session_fits(const struct snug_session *session, int64_t tokens, int64_t tiles)
@@ -133,6 +230,9 @@ int snug_session_free_slot(const struct snug_session *session)
 
 void snug_session_end(struct snug_session *session, int slot)
 {
+    snug_session_count_cache(session, slot, false);
+    if (slot == session->current)
+        snug_session_count_features(session, false);
     session->slots[slot] = (struct snug_session_slot){0};
 }
 
@@ -147,17 +247,8 @@ enum snug_status snug_session_begin_slot(struct snug_session *session, int slot,
 {
     SNUG_ASSERT(tokens > 0 && tiles >= 0 && slot >= 0 && slot < session->options.slots);
     snug_session_end(session, slot);
-    if (tokens > SNUG_MAX_CONTEXT)
-        return snug_error_set(error, SNUG_STATUS_LIMIT,
-                              "%lld tokens of prompt and answer; at most %d fit", (long long)tokens,
-                              SNUG_MAX_CONTEXT);
-    if (!snug_session_fits(session, tokens, tiles)) {
-        for (int i = 0; i < session->options.slots; i++)
-            if (session->slots[i].in_use)
-                return snug_error_set(error, SNUG_STATUS_SHAPE,
-                                      "more room is needed, but other documents are running");
-        SNUG_TRY(grow(session, tokens, tiles, error));
-    }
+    SNUG_TRY(check_tokens_count(tokens, error));
+    SNUG_TRY(make_room(session, tokens, tiles, error));
     session->slots[slot].in_use = true;
     session->current = slot;
     session->tiles_done = 0;
@@ -175,6 +266,18 @@ static bool all_finite(const float *data, int64_t count)
         if (!isfinite(data[i]))
             return false;
     return true;
+}
+
+/* A run, in which nothing may be allocated. */
+static enum snug_status execute(struct snug_session *session, struct snug_run *run,
+                                struct snug_error *error)
+{
+    snug_alloc_quiet_enter();
+    enum snug_status status = snug_execute(&session->executor, run, error);
+    snug_alloc_quiet_leave();
+    session->runs++;
+    snug_session_count_run(session, run->phase);
+    return status;
 }
 
 /* `count` tiles from `first` on into the vision phase's input: floats as they are, or bytes
@@ -197,6 +300,8 @@ static enum snug_status see(struct snug_session *session, const float *pixels,
     if (tiles < 0 || tiles > session->tiles - session->tiles_done ||
         (tiles && session->handles.vision < 0))
         return snug_error_set(error, SNUG_STATUS_SHAPE, "more tiles than the document announced");
+    if (tiles)
+        snug_session_count_features(session, true);
     const struct snug_model_config *config = &session->model->config;
     int64_t rows = config->tokens_per_tile;
     for (int64_t done = 0; done < tiles;) {
@@ -207,12 +312,13 @@ static enum snug_status see(struct snug_session *session, const float *pixels,
         struct snug_run run = {.phase = session->handles.vision,
                                .units = units,
                                .first_row = session->tiles_done * rows};
-        enum snug_status status = snug_execute(&session->executor, &run, error);
+        enum snug_status status = execute(session, &run, error);
         if (status)
             return status;
         const float *features = operand(session, session->handles.features);
         int64_t width = config->text.hidden;
-        if (!all_finite(features + run.first_row * width, units * rows * width))
+        if (!session->options.device->dry &&
+            !all_finite(features + run.first_row * width, units * rows * width))
             return snug_execute_blame(&session->executor, &run,
                                       "the picture's features are not finite", error);
         done += units;
@@ -243,7 +349,7 @@ static enum snug_status run_chunk(struct snug_session *session, int64_t units,
                            .units = units,
                            .first_position = slot->positions,
                            .slot = session->current};
-    enum snug_status status = snug_execute(&session->executor, &run, error);
+    enum snug_status status = execute(session, &run, error);
     if (status)
         return status;
     session->last_run = run;
@@ -292,6 +398,7 @@ enum snug_status snug_session_prompt(struct snug_session *session, const int32_t
         return snug_error_set(error, SNUG_STATUS_SHAPE,
                               "the prompt has %lld image tokens, the pictures %lld rows",
                               (long long)image_tokens, (long long)feature_rows);
+    snug_session_count_cache(session, session->current, true);
     /* Every key of the prompt is rotated with n = the prompt's length, whatever the chunk
      * (DESIGN 2.5). */
     snug_rope_frequencies(&config->text.rope, config->text.head_dim, count,
@@ -313,6 +420,7 @@ enum snug_status snug_session_prompt(struct snug_session *session, const int32_t
             return status;
         done += units;
     }
+    snug_session_count_features(session, false);
     *logits = operand(session, h->prefill_logits);
     return SNUG_STATUS_OK;
 }
@@ -357,7 +465,7 @@ enum snug_status snug_session_step_together(struct snug_session *session,
         write_row(session, i, tokens[i].slot, tokens[i].id,
                   session->slots[tokens[i].slot].positions);
     struct snug_run run = {.phase = session->handles.decode, .units = count};
-    SNUG_TRY(snug_execute(&session->executor, &run, error));
+    SNUG_TRY(execute(session, &run, error));
     for (int64_t i = 0; i < count; i++) {
         session->slots[tokens[i].slot].positions++;
         tokens[i].non_finite = run.non_finite_rows[i];

@@ -1,5 +1,6 @@
 /* A session runs documents through a model: pictures, prompt, then token by token. It owns the
- * region that the plan lays out, and grows it between documents, never inside one.
+ * region that the plan lays out. Reserved once for the largest document, it stays as it is for all
+ * of them; without that it grows between documents, never inside one.
  *
  * It has slots, one unless asked for more. A slot holds the keys and values of one document from
  * its begin to its end. Documents are started one after the other (begin, see, prompt); those whose
@@ -9,20 +10,23 @@
 #ifndef SNUG_GENERATE_SESSION_H
 #define SNUG_GENERATE_SESSION_H
 
+#include "memory/stats.h"
 #include "models/model.h"
 #include "program/execute.h"
 
 struct snug_session_options {
-    const struct snug_ops *ops; /* NULL: the best this processor runs */
-    struct snug_pool *pool;     /* may be NULL */
-    enum snug_dtype kv_dtype;   /* F16 (default) or F32 */
-    int64_t vision_batch;       /* tiles a run, default 1 */
-    int64_t prefill_chunk;      /* tokens a run, default 512 */
-    int64_t image_token_id;     /* -1: as config.json says (the original layout does not: ask the
-                                   tokeniser) */
-    int64_t slots;              /* documents at once, 1 (default) .. SNUG_MAX_PARALLEL */
-    bool all_logits;            /* tests */
-    snug_trace_fn *trace;       /* tests; may be NULL */
+    const struct snug_ops *ops;       /* NULL: the best this processor runs */
+    struct snug_pool *pool;           /* may be NULL */
+    const struct snug_device *device; /* of the region; NULL: the model's. On snug_device_dry()
+                                         nothing is computed and the model may be an outline */
+    enum snug_dtype kv_dtype;         /* F16 (default) or F32 */
+    int64_t vision_batch;             /* tiles a run, default 1 */
+    int64_t prefill_chunk;            /* tokens a run, default 512 */
+    int64_t image_token_id; /* -1: as config.json says (the original layout does not: ask the
+                               tokeniser) */
+    int64_t slots;          /* documents at once, 1 (default) .. SNUG_MAX_PARALLEL */
+    bool all_logits;        /* tests */
+    snug_trace_fn *trace;   /* tests; may be NULL */
     void *trace_context;
 };
 struct snug_session_options snug_session_options_default(void);
@@ -36,7 +40,7 @@ struct snug_session_token {
 };
 
 struct snug_session_slot {
-    bool in_use;
+    bool in_use, cache_alive;
     int64_t positions; /* tokens in its cache */
 };
 
@@ -48,6 +52,13 @@ struct snug_session {
     struct snug_program_handles handles;
     struct snug_region region;
     struct snug_executor executor;
+    struct snug_dry dry; /* on a dry device */
+    struct snug_timeline timeline;
+    struct snug_memory_stats stats; /* of the region alone */
+    bool features_alive;
+    bool reserved;           /* the region is the largest there will be */
+    uint64_t takes;          /* regions taken since the session began */
+    uint64_t runs;           /* of a phase */
     int64_t capacity, tiles; /* what the region is laid out for */
     size_t peak_bytes, lower_bound_bytes;
     struct snug_session_slot slots[SNUG_MAX_PARALLEL];
@@ -63,9 +74,23 @@ void snug_session_init(struct snug_session *session, const struct snug_model *mo
                        const struct snug_allocator *allocator);
 void snug_session_free(struct snug_session *session); /* zeroed session allowed */
 
-/* Starts a document in slot 0: makes room for `tokens` positions (prompt and answer) and `tiles`
- * tiles, and forgets the one before. The region is taken again only if it is too small. Errors:
- * LIMIT, DOES_NOT_FIT (naming bytes needed and free), MEMORY. */
+/* Lays the program out for documents of `tokens` positions (prompt and answer) and `tiles` tiles:
+ * program, peak_bytes and lower_bound_bytes are known, no region is taken. No slot is in use.
+ * Errors: LIMIT, MEMORY. */
+SNUG_CHECK_RESULT enum snug_status snug_session_plan(struct snug_session *session, int64_t tokens,
+                                                     int64_t tiles, struct snug_error *error);
+/* The same, and takes the region and touches every byte of it: from now on documents that need no
+ * more take no memory of the device, and larger ones are refused. Errors: also DOES_NOT_FIT (naming
+ * bytes needed and free). */
+SNUG_CHECK_RESULT enum snug_status snug_session_reserve(struct snug_session *session,
+                                                        int64_t tokens, int64_t tiles,
+                                                        struct snug_error *error);
+/* Gives the region back to the system, if no slot is in use; begin takes it again. */
+void snug_session_rest(struct snug_session *session);
+
+/* Starts a document in slot 0: makes room for `tokens` positions and `tiles` tiles, and forgets the
+ * one before. What was reserved is enough or the document is refused; else the region is taken
+ * again if it is too small. Errors: LIMIT, DOES_NOT_FIT (naming bytes needed and free), MEMORY. */
 SNUG_CHECK_RESULT enum snug_status snug_session_begin(struct snug_session *session, int64_t tokens,
                                                       int64_t tiles, struct snug_error *error);
 
@@ -84,8 +109,8 @@ int snug_session_free_slot(const struct snug_session *session);
 void snug_session_end(struct snug_session *session, int slot);
 
 /* For the document begun last. Reads `tiles` more tiles, pixels [tiles, 3, side, side] f32
- * normalised, through tower and projector into the features. Errors: NON_FINITE naming the op,
- * SHAPE. */
+ * normalised, through tower and projector into the features. On a dry device pixels are not looked
+ * at. Errors: NON_FINITE naming the op, SHAPE. */
 SNUG_CHECK_RESULT enum snug_status snug_session_see(struct snug_session *session,
                                                     const float *pixels, int64_t tiles,
                                                     struct snug_error *error);

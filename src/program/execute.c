@@ -369,6 +369,8 @@ enum snug_status snug_execute(const struct snug_executor *executor, struct snug_
     SNUG_ASSERT(run->phase >= 0 && run->phase < program->phase_count);
     const struct snug_phase *phase = &program->phases[run->phase];
     SNUG_ASSERT(run->units >= 1 && run->units <= phase->max_units);
+    if (executor->dry)
+        return snug_dry_run(executor->dry, run->phase, run->units, error);
     for (int s = phase->first_step; s < phase->first_step + phase->step_count; s++) {
         const struct snug_step *step = &program->steps[s];
         struct context c = {executor, step, run};

@@ -5,7 +5,7 @@
 
 #include "base/limits.h"
 #include "ops/op.h"
-#include "program/program.h"
+#include "program/timeline.h"
 
 /* Called after a step that wrote a matrix (not for caches). name: snug_step_name. data: [rows,
  * cols] f32, the first output. Returning false stops the run (status INTERRUPTED). */
@@ -17,6 +17,7 @@ struct snug_executor {
     const struct snug_ops *ops;
     struct snug_pool *pool; /* may be NULL */
     unsigned char *region;  /* base of the planned region */
+    struct snug_dry *dry;   /* not NULL: nothing is computed (program/timeline.h) */
     snug_trace_fn *trace;   /* may be NULL */
     void *trace_context;
 };
