@@ -21,6 +21,7 @@ int snug_cli_quantize(const char *command, const char *quantize, const char *ski
 int snug_cli_bench(int argc, char **argv);
 int snug_cli_convert(int argc, char **argv);
 int snug_cli_inspect(int argc, char **argv);
+int snug_cli_plan(int argc, char **argv);
 int snug_cli_memory(int argc, char **argv);
 int snug_cli_doctor(int argc, char **argv);
 int snug_cli_synth(int argc, char **argv);

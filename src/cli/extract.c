@@ -3,6 +3,8 @@
 #include "cli/cli.h"
 #include "cli/inputs.h"
 #include "cli/embedded_model.h"
+#include "cli/machine.h"
+#include "cli/memory_report.h"
 #include "cli/output.h"
 #include "cli/schema_file.h"
 
@@ -16,7 +18,9 @@ struct settings {
     int64_t threads, max_new_tokens, min_tiles, max_tiles, max_pixels, vision_batch, prefill_chunk,
         parallel, seed;
     double temperature, top_p, outlier_threshold;
-    bool hints, quiet;
+    struct snug_machine_options machine;
+    const char *memory_report, *alert;
+    bool hints, quiet, elastic;
 };
 
 static struct settings settings = {
@@ -61,6 +65,8 @@ static const struct snug_option options[] = {
      "and at most, without the thumbnail; default: as the model's folder says"},
     {0, "max-pixels", INTEGER, &settings.max_pixels, 1, SNUG_MAX_PIXELS, "N",
      "refuse larger pictures"},
+    {0, "page", TEXT, &settings.machine.page, 0, 0, "WxH",
+     "pixels of the largest page that memory is planned for; default 2480x3508"},
     {.help = "Weights (a converted folder has them as it was converted):"},
     {0, "quantize", TEXT, &settings.quantize, 0, 0, "TYPE", "q8, q4, or none (default): as stored"},
     {0, "quantize-skip", TEXT, &settings.skip, 0, 0, "PARTS",
@@ -80,6 +86,20 @@ static const struct snug_option options[] = {
      "prompt tokens computed together; default 512"},
     {0, "vision-batch", INTEGER, &settings.vision_batch, 1, 64, "N",
      "tiles computed together; default 1"},
+    {.help = "Memory ('snug plan' says what it will be):"},
+    {0, "budget", TEXT, &settings.machine.budget, 0, 0, "SIZE",
+     "what may be taken, bytes or 12GiB: refused before loading if it is not enough; default: what "
+     "is free"},
+    {0, "device", TEXT, &settings.machine.device, 0, 0, "NAME",
+     "cpu (default), or a CPU of docs/devices.md, whose memory is then the budget"},
+    {0, "devices", TEXT, &settings.machine.devices_file, 0, 0, "FILE", "more devices, as JSON"},
+    {0, "memory-report", TEXT, &settings.memory_report, 0, 0, "FILE",
+     "figures of the run's memory, as JSON, under PyTorch's names and ours"},
+    {0, "alert", TEXT, &settings.alert, 0, 0, "LIMITS",
+     "say so once when one is passed: inactive-split=SIZE, free=SIZE (of the machine), leak=SIZE; "
+     "several with commas"},
+    {0, "elastic", FLAG, &settings.elastic, 0, 0, NULL,
+     "give working memory back whenever no document is being read (weights stay)"},
 };
 #undef TEXT
 #undef FLAG
@@ -116,6 +136,7 @@ struct run {
     struct snug_timing sums;
     double decode_ms; /* of the answers' steps, all documents together */
     int64_t output_tokens, prompt_tokens;
+    struct snug_memory_report memory;
 };
 
 static bool on_progress(void *context, enum snug_stage stage, int64_t tokens)
@@ -159,6 +180,28 @@ static int check_names(struct snug_reader_options *reader, enum snug_output_form
         fprintf(stderr, "snug extract: --min-tiles is above --max-tiles\n");
         return 2;
     }
+    return -1;
+}
+
+/* The machine's options; -1 to go on. */
+static int set_machine(struct snug_reader_options *o)
+{
+    struct snug_machine machine;
+    int code = snug_cli_machine("extract", &settings.machine, &machine);
+    if (code >= 0)
+        return code;
+    if (machine.profile.kind != SNUG_DEVICE_KIND_CPU) {
+        fprintf(stderr,
+                "snug extract: --device %s: this version computes on the CPU only; 'snug plan' "
+                "tells what would fit there\n",
+                machine.profile.name);
+        return 2;
+    }
+    if (machine.budget_stated || !machine.is_this)
+        o->budget_bytes = machine.budget_bytes;
+    o->page_width = machine.page_width;
+    o->page_height = machine.page_height;
+    o->elastic = settings.elastic;
     return -1;
 }
 
@@ -235,9 +278,33 @@ static void print_summary(struct run *run, double elapsed_ms)
                            settings.parallel > 1 ? " together" : "");
 }
 
+/* What was planned, and whether it was kept. */
+static void print_memory(struct run *run)
+{
+    const struct snug_forecast *f = snug_reader_forecast(run->reader);
+    const struct snug_session *s = snug_reader_session(run->reader);
+    char peak[24], weights[24], region[24];
+    unsigned long long late = s->takes - (s->reserved ? 1 : 0), quiet = snug_alloc_quiet_requests();
+    snug_progress_note(
+        &run->bar,
+        "memory: planned peak %s (weights %s, working region %s); %llu regions and "
+        "%llu blocks taken in %llu runs",
+        snug_format_bytes(f->peak_bytes, peak), snug_format_bytes(f->weights_bytes, weights),
+        snug_format_bytes(f->region_bytes, region), late, quiet, (unsigned long long)s->runs);
+}
+
+static void tell(struct run *run, const char *note)
+{
+    if (*note)
+        snug_progress_note(&run->bar, "snug: %s", note);
+}
+
 static bool next_document(void *context, const char **path, const char **document)
 {
     struct run *run = context;
+    char note[200];
+    snug_memory_report_between(&run->memory, note);
+    tell(run, note);
     if (run->next == run->inputs.count)
         return false;
     const struct snug_input *input = &run->inputs.items[run->next++];
@@ -254,6 +321,9 @@ static enum snug_status take_row(void *context, const struct snug_row *row,
     snug_progress_clear(&run->bar);
     SNUG_TRY(snug_output_row(&run->output, row, error));
     run->bar.done++;
+    char note[200];
+    snug_memory_report_row(&run->memory, row->document, note);
+    tell(run, note);
     return SNUG_STATUS_OK;
 }
 
@@ -264,6 +334,7 @@ static int read_documents(struct run *run)
     struct snug_reader_documents documents = {
         .next = next_document, .row = take_row, .context = run};
     double start = snug_clock_ms();
+    snug_memory_report_start(&run->memory, run->reader);
     enum snug_status status = snug_reader_read_all(run->reader, &documents, &error);
     run->decode_ms = documents.decode_ms;
     snug_progress_clear(&run->bar);
@@ -273,6 +344,10 @@ static int read_documents(struct run *run)
     if (written)
         return snug_cli_fail_as(1, &error);
     print_summary(run, snug_clock_ms() - start);
+    print_memory(run);
+    if (settings.memory_report &&
+        snug_memory_report_write(&run->memory, settings.memory_report, &error))
+        return snug_cli_fail_as(1, &error);
     if (status == SNUG_STATUS_INTERRUPTED) {
         fprintf(stderr, "snug: interrupted; %zu of %zu documents are finished%s%s\n", run->bar.done,
                 run->inputs.count, settings.output ? " and written to " : "",
@@ -291,6 +366,16 @@ static int open_all(struct run *run, char *const *names, int count)
     if (code < 0)
         code = snug_cli_quantize("extract", settings.quantize, settings.skip, &reader.model);
     reader.model.outlier_threshold = (float)settings.outlier_threshold;
+    if (code < 0)
+        code = set_machine(&reader);
+    if (code < 0 && settings.alert && !snug_memory_report_alerts(&run->memory, settings.alert)) {
+        fprintf(
+            stderr,
+            "snug extract: --alert is a list such as inactive-split=0.5GiB,free=1GiB,leak=1MiB, "
+            "not '%s'\n",
+            settings.alert);
+        code = 2;
+    }
     if (code >= 0)
         return code;
     int threads = settings.threads ? (int)settings.threads : snug_cpu_count();
@@ -335,6 +420,7 @@ int snug_cli_extract(int argc, char **argv)
         snug_progress_start(&run.bar, run.inputs.count, settings.quiet);
         code = read_documents(&run);
     }
+    snug_memory_report_free(&run.memory);
     snug_output_close(&run.output);
     snug_reader_close(run.reader);
     snug_schema_free(run.schema);

@@ -4,160 +4,14 @@
 
 #include "base/clock.h"
 #include "extract/confidence.h"
-#include "extract/prompt.h"
 
 #include <sha2.h>
-
-struct snug_reader_options snug_reader_options_default(void)
-{
-    return (struct snug_reader_options){.kv_dtype = SNUG_DTYPE_F16,
-                                        .model = snug_model_options_default(),
-                                        .sampling = {.temperature = 0, .top_p = 1}};
-}
 
 const char *snug_stage_text(enum snug_stage stage)
 {
     static const char *const names[] = {"decoding the picture", "looking", "reading the prompt",
                                         "writing"};
     return names[stage];
-}
-
-const struct snug_model *snug_reader_model(const struct snug_reader *reader)
-{
-    return reader->model;
-}
-
-/* ---- opening ---- */
-
-static enum snug_status set_tiles(struct snug_reader *reader, struct snug_error *error)
-{
-    const struct snug_reader_options *o = &reader->options;
-    reader->tiles = reader->model->config.tiles;
-    if (o->max_tiles)
-        reader->tiles.max_tiles = o->max_tiles;
-    if (o->min_tiles)
-        reader->tiles.min_tiles = o->min_tiles;
-    if (o->max_tiles && !o->min_tiles && reader->tiles.min_tiles > o->max_tiles)
-        reader->tiles.min_tiles = o->max_tiles;
-    if (reader->tiles.min_tiles > reader->tiles.max_tiles)
-        return snug_error_set(
-            error, SNUG_STATUS_USAGE, "--min-tiles %lld is above --max-tiles %lld",
-            (long long)reader->tiles.min_tiles, (long long)reader->tiles.max_tiles);
-    return SNUG_STATUS_OK;
-}
-
-static enum snug_status set_tokens(struct snug_reader *reader, struct snug_error *error)
-{
-    const struct snug_model_config *config = &reader->model->config;
-    struct snug_tokenizer *t = reader->tokenizer;
-    reader->image_tokens =
-        (struct snug_image_tokens){.begin = snug_tokenizer_added_id(t, "<img>"),
-                                   .context = snug_tokenizer_added_id(t, "<IMG_CONTEXT>"),
-                                   .end = snug_tokenizer_added_id(t, "</img>"),
-                                   .per_tile = config->tokens_per_tile};
-    int32_t context = reader->image_tokens.context;
-    if (reader->image_tokens.begin < 0 || context < 0 || reader->image_tokens.end < 0)
-        return snug_error_set(error, SNUG_STATUS_MODEL,
-                              "%s: the tokeniser has no <img>, <IMG_CONTEXT> and </img>",
-                              reader->model->name);
-    if (config->image_token_id >= 0 && config->image_token_id != context)
-        return snug_error_set(
-            error, SNUG_STATUS_MODEL,
-            "%s: image_token_id is %lld in config.json, but <IMG_CONTEXT> is %d in the tokeniser",
-            reader->model->name, (long long)config->image_token_id, (int)context);
-    memcpy(reader->stop_ids, config->stop_ids, sizeof config->stop_ids);
-    reader->stop_id_count = config->stop_id_count;
-    int32_t turn_end = snug_tokenizer_added_id(t, "<|im_end|>");
-    for (int i = 0; i < reader->stop_id_count; i++)
-        if (reader->stop_ids[i] == turn_end)
-            return SNUG_STATUS_OK;
-    if (turn_end >= 0)
-        reader->stop_ids[reader->stop_id_count++] = turn_end;
-    return SNUG_STATUS_OK;
-}
-
-static void init_session(struct snug_reader *reader)
-{
-    const struct snug_reader_options *o = &reader->options;
-    struct snug_session_options session = snug_session_options_default();
-    session.ops = o->ops;
-    session.pool = o->pool;
-    session.kv_dtype = o->kv_dtype;
-    session.image_token_id = reader->image_tokens.context;
-    if (o->parallel)
-        session.slots = o->parallel;
-    if (o->vision_batch)
-        session.vision_batch = o->vision_batch;
-    if (o->prefill_chunk)
-        session.prefill_chunk = o->prefill_chunk;
-    snug_session_init(&reader->session, reader->model, &session, reader->allocator);
-}
-
-static enum snug_status open_parts(struct snug_reader *reader, const struct snug_folder *folder,
-                                   struct snug_error *error)
-{
-    const struct snug_device *device =
-        reader->options.device ? reader->options.device : snug_device_cpu();
-    enum snug_status status =
-        snug_model_load(folder, device, reader->options.pool, &reader->options.model,
-                        reader->allocator, &reader->model, error);
-    if (!status)
-        status = snug_tokenizer_load(folder, reader->allocator, &reader->tokenizer, error);
-    if (!status)
-        status = snug_chat_load(folder, reader->model->config.layout == SNUG_LAYOUT_KIND_ORIGINAL,
-                                reader->allocator, &reader->chat, error);
-    if (!status && reader->options.chat != SNUG_CHAT_KIND_UNKNOWN)
-        reader->chat = (struct snug_chat_format){.kind = reader->options.chat,
-                                                 .image_placeholder = "<IMG_CONTEXT>"};
-    if (!status && reader->chat.kind == SNUG_CHAT_KIND_UNKNOWN)
-        status = snug_error_set(
-            error, SNUG_STATUS_UNSUPPORTED,
-            "%s: no prompt can be built: %s; if the model was trained on one of InternVL's "
-            "prompts, choose it with --chat internvl-hf or --chat internvl-orig",
-            folder->path, reader->chat.reason);
-    if (!status)
-        status = set_tiles(reader, error);
-    if (!status)
-        status = set_tokens(reader, error);
-    if (!status)
-        status = snug_prompt_write(reader->schema, NULL, 0, reader->options.hints, &reader->prompt,
-                                   error);
-    if (!status)
-        init_session(reader);
-    return status;
-}
-
-enum snug_status snug_reader_open(const struct snug_folder *folder,
-                                  const struct snug_schema *schema,
-                                  const struct snug_reader_options *options,
-                                  const struct snug_allocator *allocator, struct snug_reader **out,
-                                  struct snug_error *error)
-{
-    struct snug_reader *reader = snug_calloc(allocator, 1, sizeof *reader);
-    if (!reader)
-        return snug_error_memory(error, sizeof *reader, "the reader");
-    reader->allocator = allocator;
-    reader->schema = schema;
-    reader->options = *options;
-    snug_text_init(&reader->prompt, allocator, SNUG_MAX_ANSWER_BYTES);
-    enum snug_status status = open_parts(reader, folder, error);
-    if (status) {
-        snug_reader_close(reader);
-        return status;
-    }
-    *out = reader;
-    return SNUG_STATUS_OK;
-}
-
-void snug_reader_close(struct snug_reader *reader)
-{
-    if (!reader)
-        return;
-    snug_session_free(&reader->session);
-    snug_text_free(&reader->prompt);
-    snug_tokenizer_free(reader->tokenizer);
-    snug_model_free(reader->model);
-    snug_free(reader->allocator, reader);
 }
 
 /* ---- asking ---- */
@@ -234,20 +88,10 @@ static enum snug_status document_number(struct snug_bytes *bytes, uint64_t *out,
     return SNUG_STATUS_OK;
 }
 
-/* The token limit belongs to the request and never depends on memory. */
-static int64_t token_limit(const struct snug_reader *reader)
-{
-    if (reader->options.max_new_tokens)
-        return reader->options.max_new_tokens;
-    if (reader->model->config.max_new_tokens)
-        return reader->model->config.max_new_tokens;
-    return 800 + 40 * (int64_t)reader->schema->field_count;
-}
-
 /* Room for the answer, in the arena. */
 static enum snug_status make_room(struct snug_asking *asking, struct snug_error *error)
 {
-    size_t room = (size_t)token_limit(asking->reader);
+    size_t room = (size_t)snug_reader_token_limit(asking->reader);
     asking->generation = (struct snug_generation){
         .ids = snug_arena_calloc(asking->arena, room, sizeof(int32_t)),
         .log_probabilities = snug_arena_calloc(asking->arena, room, sizeof(double))};
@@ -259,7 +103,7 @@ static enum snug_status make_room(struct snug_asking *asking, struct snug_error 
 static enum snug_status start_answer(struct snug_asking *asking, struct snug_error *error)
 {
     struct snug_reader *reader = asking->reader;
-    struct snug_generation_options options = {.max_new_tokens = token_limit(reader),
+    struct snug_generation_options options = {.max_new_tokens = snug_reader_token_limit(reader),
                                               .sampling = reader->options.sampling,
                                               .document = asking->document,
                                               .stop_ids = reader->stop_ids,
@@ -336,7 +180,7 @@ enum snug_status snug_asking_open(struct snug_asking *asking, struct snug_reader
 /* Positions that prompt and answer may take. */
 static int64_t positions_of(const struct snug_asking *asking)
 {
-    return (int64_t)asking->prompt.count + token_limit(asking->reader);
+    return (int64_t)asking->prompt.count + snug_reader_token_limit(asking->reader);
 }
 
 bool snug_asking_fits(const struct snug_asking *asking)
@@ -379,6 +223,8 @@ void snug_asking_free(struct snug_asking *asking)
     snug_answering_free(&asking->answer);
     snug_free(asking->reader->allocator, asking->pixels);
     snug_ids_free(&asking->prompt);
+    if (asking->reader->options.elastic)
+        snug_session_rest(&asking->reader->session);
     *asking = (struct snug_asking){0};
 }
 

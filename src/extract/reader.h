@@ -4,6 +4,7 @@
 #ifndef SNUG_EXTRACT_READER_H
 #define SNUG_EXTRACT_READER_H
 
+#include "extract/forecast.h"
 #include "extract/row.h"
 #include "extract/schema.h"
 #include "formats/chat.h"
@@ -30,7 +31,10 @@ struct snug_reader_options {
     size_t max_page_bytes; /* memory for making a picture into tiles (snug_page_bytes), beyond it
                               DOES_NOT_FIT before it is decoded; 0: no limit */
     int64_t vision_batch, prefill_chunk; /* 0: the session's defaults */
-    int64_t parallel; /* documents that decode together, to SNUG_MAX_PARALLEL; 0: one */
+    int64_t parallel;    /* documents that decode together, to SNUG_MAX_PARALLEL; 0: one */
+    size_t budget_bytes; /* 0: what the system has free */
+    int64_t page_width, page_height; /* the largest page planned for; 0: SNUG_PAGE_... */
+    bool elastic;                    /* gives the region back whenever no document is under way */
     struct snug_sampling sampling;
     bool hints;
     enum snug_chat_kind chat; /* UNKNOWN: as the folder's template says */
@@ -41,17 +45,43 @@ struct snug_reader_options {
 };
 struct snug_reader_options snug_reader_options_default(void);
 
+/* A4 at 300 dots an inch. */
+#define SNUG_PAGE_WIDTH 2480
+#define SNUG_PAGE_HEIGHT 3508
+
 struct snug_reader; /* opaque */
 
-/* Loads the model of a folder. schema, pool and folder's strings must outlive the reader. An
- * unknown chat template is an error here, because prompts must be built. Errors: those of
- * snug_model_load and the tokeniser. One thread at a time. */
+/* Everything but the weights and the region: configuration, tokeniser, prompt, and so all that a
+ * forecast needs. plan_only: a folder without a tokeniser will do; the prompt's length is then
+ * bounded by its bytes. To be closed, or gone on with by snug_reader_load. Errors: those of
+ * snug_reader_open. */
+SNUG_CHECK_RESULT enum snug_status
+snug_reader_prepare(const struct snug_folder *folder, const struct snug_schema *schema,
+                    const struct snug_reader_options *options, bool plan_only,
+                    const struct snug_allocator *allocator, struct snug_reader **out,
+                    struct snug_error *error);
+/* What the largest document that the options allow is made of, for snug_forecast_make. Whoever
+ * plans for another device changes on_host and granularity. */
+SNUG_CHECK_RESULT enum snug_status snug_reader_request(const struct snug_reader *reader,
+                                                       struct snug_forecast_request *out,
+                                                       struct snug_error *error);
+
+/* Loads the model of a folder. schema, pool and folder's strings must outlive the reader. What it
+ * will take is worked out before anything large is loaded, and refused if it is above the budget or
+ * what is free; then weights are loaded and the region for the largest document is taken, so that
+ * no document fails for memory later. An unknown chat template is an error here, because prompts
+ * must be built. Errors: those of snug_model_load and the tokeniser, DOES_NOT_FIT. One thread at a
+ * time. */
 SNUG_CHECK_RESULT enum snug_status
 snug_reader_open(const struct snug_folder *folder, const struct snug_schema *schema,
                  const struct snug_reader_options *options, const struct snug_allocator *allocator,
                  struct snug_reader **out, struct snug_error *error);
 void snug_reader_close(struct snug_reader *reader); /* NULL allowed */
 const struct snug_model *snug_reader_model(const struct snug_reader *reader);
+/* As it was worked out at open. */
+const struct snug_forecast *snug_reader_forecast(const struct snug_reader *reader);
+/* Its session, to look at. */
+const struct snug_session *snug_reader_session(const struct snug_reader *reader);
 
 /* What the model said, before anything is read into it. Arrays belong to `arena`. */
 struct snug_reading {

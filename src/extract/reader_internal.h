@@ -6,6 +6,7 @@
 #include "extract/reader.h"
 
 struct snug_reader {
+    size_t embedded_bytes; /* of the folder's files, if they are within the program */
     const struct snug_allocator *allocator;
     const struct snug_schema *schema;
     struct snug_reader_options options;
@@ -17,8 +18,12 @@ struct snug_reader {
     int32_t stop_ids[SNUG_MAX_STOP_IDS + 1];
     int stop_id_count;
     struct snug_text prompt; /* the user's text, the same for every document */
+    struct snug_forecast forecast;
     struct snug_session session;
 };
+
+/* Tokens of an answer at most: they belong to the request and never depend on memory. */
+int64_t snug_reader_token_limit(const struct snug_reader *reader);
 
 /* Reports a stage; false: the caller of the reader wants to stop. */
 bool snug_reader_goes_on(const struct snug_reader *reader, enum snug_stage stage, int64_t tokens);

@@ -12,10 +12,12 @@ import os
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from pathlib import Path
 
 SNUG = str(Path(sys.argv[1]).resolve())
@@ -62,7 +64,7 @@ def usage(_):
     expect(snug("--help"), 0, "extract", "eval", "inspect", "synth", "doctor")
     expect(snug("--version"), 0, "snug 0.")
     expect(snug("read"), 2, "no command 'read'", "--help")
-    for command in ("extract", "eval", "inspect", "synth", "memory", "doctor"):
+    for command in ("extract", "eval", "plan", "inspect", "synth", "memory", "doctor"):
         result = snug(command, "--help")
         expect(result, 0, "Usage: snug " + command)
         wide = [line for line in result.stdout.splitlines() if len(line) > 80]
@@ -88,6 +90,19 @@ def wrong_options(_):
         (["extract", "a.png", "--kv", "f64"], "'f64'"),
         (["extract", "a.png", "--isa", "sse"], "sse"),
         (["extract", "a.png", "--min-tiles", "5", "--max-tiles", "4"], "--min-tiles"),
+        (["extract", "a.png", "--budget", "8G"], "--budget is a size"),
+        (["extract", "a.png", "--budget", "0"], "--budget is a size"),
+        (["extract", "a.png", "--page", "2480"], "--page is WIDTHxHEIGHT"),
+        (["extract", "a.png", "--page", "70000x10"], "--page is WIDTHxHEIGHT"),
+        (["extract", "a.png", "--device", "v100-16gb"], "computes on the CPU only"),
+        (["extract", "a.png", "--device", "cpu-1000gb"], "rtx4060-8gb"),
+        (["extract", "a.png", "--alert", "free"], "--alert is a list"),
+        (["extract", "a.png", "--alert", "nothing=1GiB"], "--alert is a list"),
+        (["plan", "x"], "a model is given with -m"),
+        (["plan", "--ladder", "stream"], "--ladder is a list"),
+        (["plan", "--device", "v100-16gb", "--budget", "17GiB"], "at most 15.5 GiB can be taken"),
+        (["plan", "--devices", "/no/such/file"], "/no/such/file"),
+        (["plan", "--quantize", "q5"], "'q5'"),
         (["eval", "a"], "two files"),
         (["doctor", "x"], "no arguments"),
         (["synth"], "which folder?"),
@@ -263,6 +278,10 @@ def without_timing(path):
     return [json.dumps(row) for row in rows]
 
 
+def without_timing_text(text):
+    return [{k: v for k, v in row.items() if k != "timing_ms"} for row in rows_of(text)]
+
+
 @case
 def several_at_once(folder):
     documents = sorted(SAMPLES.glob("*.png"))[::4 if os.environ.get("SNUG_SLOW") else 1]
@@ -411,6 +430,117 @@ def bench(folder):
         wanted = {"peak": set(), "ops": {"gemm_q8", "gemv_q8", "gemm_f32", "gemv_q4", "attention_prefill"},
                   "model": {"vision_tile", "prefill_128", "decode_512", "decode_x4_512", "load", "memory_peak"}}[what]
         assert wanted <= names, (wanted, names)
+
+
+PLAN_KEYS = {"fits", "budget_bytes", "peak_bytes", "lower_bound_bytes", "gap", "free_bytes", "consumers",
+             "documents_at_once", "max_tiles", "max_context", "rungs", "host_consumers"}
+
+
+def plan(*arguments, code=0):
+    result = snug("plan", "--json", *arguments)
+    expect(result, code)
+    report = json.loads(result.stdout)
+    assert PLAN_KEYS <= set(report), PLAN_KEYS - set(report)
+    assert sum(c["bytes"] for c in report["consumers"]) == report["peak_bytes"], report
+    assert report["lower_bound_bytes"] <= report["peak_bytes"] and 0 <= report["gap"] <= 0.001, report
+    assert report["fits"] == (code == 0) == (report["peak_bytes"] <= report["budget_bytes"]), report
+    assert report["rungs"][0]["fits"] == report["fits"]
+    return report
+
+
+@case
+def plans(folder):
+    card = plan("-m", "internvl3-8b", "--quantize", "q8", "--device", "v100-16gb")
+    assert [r["name"] for r in card["rungs"]] == ["resident", "cpu"]
+    assert card["rungs"][0]["device_bytes"] == card["peak_bytes"] and card["host_consumers"]
+    assert card["rungs"][1]["device_bytes"] == 0 < card["rungs"][1]["host_bytes"]
+    plan("-m", "internvl3-8b", "--device", "v100-16gb", "--parallel", 4, code=4)  # bf16
+    many = plan("-m", "internvl3-8b", "--quantize", "q8", "--device", "v100-16gb", "--parallel", card["documents_at_once"])
+    assert many["fits"] and many["free_bytes"] < card["free_bytes"]
+    plan("-m", "internvl3-8b", "--quantize", "q8", "--device", "v100-16gb", "--parallel", card["documents_at_once"] + 1,
+         code=4)
+    peak = card["peak_bytes"]
+    plan("-m", "internvl3-8b", "--quantize", "q8", "--device", "v100-16gb", "--budget", peak)
+    short = plan("-m", "internvl3-8b", "--quantize", "q8", "--device", "v100-16gb", "--budget", peak - 1, code=4)
+    assert short["missing_bytes"] == 1
+    for name in ("internvl3-1b", "internvl3-2b", "internvl3-14b", "internvl3-38b", "snug-nano"):
+        snug("plan", "-m", name, "--device", "a100-80gb", "--json")
+    expect(snug("plan", "-m", folder / "none"), 3, "neither a model folder nor a known model", "internvl3-38b")
+    only = plan("-m", "internvl3-1b", "--device", "a100-40gb", "--ladder", "cpu")
+    assert [r["name"] for r in only["rungs"]] == ["cpu"]
+    table = snug("plan", "-m", "internvl3-8b", "--device", "rtx4060-8gb", "--svg", folder / "plan.svg")
+    expect(table, 4, "DOES NOT FIT", "weights.text", "at most")
+    assert all(len(line) <= 80 for line in table.stdout.splitlines()), table.stdout
+    assert (folder / "plan.svg").read_text().startswith(("<?xml", "<svg"))
+    (folder / "d.json").write_text('{"devices": [{"name": "lab", "kind": "gpu", "memory": "10GiB", "read_gbs": 500}]}')
+    mine = plan("-m", "internvl3-8b", "--quantize", "q8", "--device", "lab", "--devices", folder / "d.json")
+    assert mine["budget_bytes"] == 10 << 30 and mine["peak_bytes"] == peak
+    (folder / "d.json").write_text('{"devices": [{"name": "lab", "memory": 1, "kin": "gpu"}]}')
+    expect(snug("plan", "--devices", folder / "d.json"), 2, "d.json", "kin")
+    bare = folder / "bare"
+    bare.mkdir()
+    shutil.copy(ROOT / "models/snug-nano/config.json", bare)
+    assert plan("-m", bare)["weights_bytes"] >= plan()["weights_bytes"]
+
+
+def write_png(path, width, height):
+    """A page of grey text-like marks, RGB, not interlaced."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    white = b"\0" + b"\xff" * (3 * width)
+    marks = b"\0" + (b"\x20" * 18 + b"\xff" * 12) * (width // 10) + b"\xff" * (3 * (width % 10))
+    rows = b"".join(marks if y % 40 < 12 and y % 3 else white for y in range(height))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
+                     chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b""))
+
+
+def peak_memory(folder, *arguments):
+    """VmHWM of a run, in bytes, as the kernel tells the process itself (what wait4 tells includes this one's)."""
+    result = snug(*arguments, "--memory-report", folder / "peak.json")
+    assert result.returncode in (0, 1), result.stderr
+    return json.loads((folder / "peak.json").read_text())["process_peak_bytes"]
+
+
+@case
+def the_plan_is_kept(folder):
+    """What was said beforehand, and what the process took: 0 to 16 MiB apart, never below."""
+    for width, height in ((2480, 3508), (448, 448), (640, 1800)):
+        page, size = folder / f"{width}.png", f"{width}x{height}"
+        write_png(page, width, height)
+        for more in ([], ["--quantize", "q8"], ["--parallel", "3"], ["--vision-batch", "2", "--prefill-chunk", "64"]):
+            planned = plan("--page", size, "--max-new-tokens", "5", *more)["peak_bytes"]
+            taken = peak_memory(folder, "extract", page, page, "-o", os.devnull, "--page", size, "--max-new-tokens", "5",
+                                "--budget", planned, *more)
+            over = (planned - taken) / (1 << 20)
+            if "SNUG_SLOW" not in os.environ:  # a sanitizer takes memory of its own
+                assert 0 <= over <= 16, f"{size} {more}: planned {planned}, taken {taken}: {over:.1f} MiB over"
+            expect(snug("extract", page, "--page", size, "--max-new-tokens", "5", "--budget", planned - 1, *more), 4,
+                   "(1 bytes) more than the budget")
+
+
+@case
+def memory_report(folder):
+    target = folder / "memory.json"
+    documents = sorted(SAMPLES.glob("receipt*.png"))[:4]
+    plain = without_timing_text(snug("extract", *documents, *SHORT).stdout)
+    for more in ([], ["--elastic"], ["--parallel", "2"], ["--vision-batch", "2", "--prefill-chunk", "40"]):
+        result = snug("extract", *documents, *SHORT, "--memory-report", target, "--alert", "free=1000TiB,leak=4KiB", *more)
+        expect(result, 1, "alert free", "0 blocks taken in")
+        assert without_timing_text(result.stdout) == plain, more
+        report = json.loads(target.read_text())
+        region = report["region"]
+        assert report["alerts"] == ["free"] and report["blocks_taken_in_runs"] == 0, report["alerts"]
+        assert report["leaked_bytes"] < 1024, report["documents"]  # the C library's sizes of like blocks differ a little
+        assert region["num_device_alloc"] == (5 if "--elastic" in more else 1), region
+        assert report["regions_taken_after_start"] == (4 if "--elastic" in more else 0)
+        assert region["allocated_bytes.all.current"] == 0 < region["allocated_bytes.all.peak"]
+        assert region["allocated_bytes.all.peak"] <= region["reserved_bytes.all.peak"] == report["planned"]["region_bytes"]
+        assert [p["name"] for p in report["phases"]] == ["vision", "prefill", "decode"]
+        assert len(report["documents"]) == 4
+        if not more:
+            kept = [(d["heap_bytes_before"], d["heap_bytes_after"]) for d in report["documents"][1:]]
+            assert all(after - before < 256 for before, after in kept), kept
+    expect(snug("extract", documents[0], *SHORT, "--memory-report", folder / "none/x.json"), 1, "none/x.json")
 
 
 def contents(folder):

@@ -1,0 +1,191 @@
+/* Figures of a run's memory as JSON: fields are described in docs/formats.md.
+ * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+#include "cli/memory_report.h"
+
+#include "base/json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define REPORT_BYTES (256u << 20)
+
+static const char *const alert_names[SNUG_ALERT_COUNT] = {"inactive-split", "free", "leak"};
+
+bool snug_memory_report_alerts(struct snug_memory_report *report, const char *text)
+{
+    while (*text) {
+        char item[64];
+        size_t length = strcspn(text, ","), name = strcspn(text, "="), kind = 0;
+        if (length >= sizeof item || name >= length)
+            return false;
+        memcpy(item, text, length);
+        item[length] = item[name] = 0;
+        while (kind < SNUG_ALERT_COUNT && strcmp(alert_names[kind], item))
+            kind++;
+        if (kind == SNUG_ALERT_COUNT || !snug_size_parse(item + name + 1, &report->limits[kind]))
+            return false;
+        report->has_limit[kind] = true;
+        text += length;
+        if (*text && !*++text)
+            return false;
+    }
+    return true;
+}
+
+void snug_memory_report_start(struct snug_memory_report *report, const struct snug_reader *reader)
+{
+    report->reader = reader;
+    report->lowest_free = UINT64_MAX;
+    snug_text_init(&report->documents, snug_allocator_heap(), REPORT_BYTES);
+    snug_text_puts(&report->documents, "");
+}
+
+void snug_memory_report_free(struct snug_memory_report *report)
+{
+    if (report->documents.allocator)
+        snug_text_free(&report->documents);
+}
+
+/* What the report itself holds is not the document's. */
+static uint64_t heap_in_use(const struct snug_memory_report *report)
+{
+    return snug_alloc_heap_bytes() - report->documents.capacity;
+}
+
+static void raise_alert(struct snug_memory_report *report, enum snug_alert_kind kind, bool above,
+                        uint64_t value, char note[200])
+{
+    char have[24], limit[24];
+    bool wrong = above ? value > report->limits[kind] : value < report->limits[kind];
+    if (!report->has_limit[kind] || report->raised[kind] || !wrong)
+        return;
+    report->raised[kind] = true;
+    snprintf(note, 200, "alert %s: %s, the limit is %s", alert_names[kind],
+             snug_format_bytes(value, have), snug_format_bytes(report->limits[kind], limit));
+}
+
+void snug_memory_report_between(struct snug_memory_report *report, char note[200])
+{
+    uint64_t heap = heap_in_use(report);
+    uint64_t more = heap > report->heap_before ? heap - report->heap_before : 0;
+    *note = 0;
+    if (report->open) {
+        snug_text_printf(&report->documents, ", \"heap_bytes_after\": %" PRIu64 "}", heap);
+        report->open = false;
+        if (report->count > 1 && snug_reader_session(report->reader)->options.slots == 1) {
+            report->leaked += more;
+            raise_alert(report, SNUG_ALERT_LEAK, true, more, note);
+        }
+    }
+    report->heap_before = heap_in_use(report);
+}
+
+void snug_memory_report_row(struct snug_memory_report *report, const char *document, char note[200])
+{
+    const struct snug_memory_stats *s = &snug_reader_session(report->reader)->stats;
+    uint64_t available = snug_memory_available();
+    struct snug_text *t = &report->documents;
+    *note = 0;
+    if (report->open) /* several at once: rows follow each other */
+        snug_text_putc(t, '}');
+    report->open = true;
+    report->lowest_free = available < report->lowest_free ? available : report->lowest_free;
+    snug_text_puts(t, report->count++ ? ",\n    {\"document\": " : "\n    {\"document\": ");
+    snug_json_put_string(t, document);
+    snug_text_printf(t,
+                     ", \"allocated_bytes\": %" PRIu64 ", \"allocated_bytes_peak\": %" PRIu64
+                     ", \"reserved_bytes\": %" PRIu64 ", \"free_bytes\": %" PRIu64
+                     ", \"heap_bytes_before\": %" PRIu64,
+                     s->allocated_bytes.current, s->allocated_bytes.peak, s->reserved_bytes.current,
+                     available, report->heap_before);
+    raise_alert(report, SNUG_ALERT_INACTIVE_SPLIT, true, s->inactive_split_bytes.peak, note);
+    raise_alert(report, SNUG_ALERT_FREE, false, available, note);
+}
+
+/* A line of /proc/self/status, in bytes. */
+static uint64_t high_water(void)
+{
+    char line[128];
+    uint64_t kib = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (!strncmp(line, "VmHWM:", 6))
+            sscanf(line + 6, "%" SCNu64, &kib);
+    if (file)
+        fclose(file);
+    return kib * 1024;
+}
+
+static void put_planned(const struct snug_forecast *f, struct snug_text *t)
+{
+    snug_text_puts(t, "  \"planned\": {\"consumers\": [");
+    for (int i = 0; i < f->device.count; i++)
+        snug_text_printf(t, "%s{\"name\": \"%s\", \"bytes\": %zu}", i ? ", " : "",
+                         f->device.items[i].name, f->device.items[i].bytes);
+    snug_text_printf(t,
+                     "], \"peak_bytes\": %zu, \"lower_bound_bytes\": %zu, \"region_bytes\": %zu, "
+                     "\"region_lower_bound_bytes\": %zu, \"plan_gap\": %.6f},\n",
+                     f->peak_bytes, f->lower_bound_bytes, f->region_bytes,
+                     f->region_lower_bound_bytes,
+                     f->region_bytes ? (double)(f->region_bytes - f->region_lower_bound_bytes) /
+                                           (double)f->region_bytes
+                                     : 0.0);
+}
+
+static void put_phases(const struct snug_session *s, struct snug_text *t)
+{
+    snug_text_puts(t, "  \"phases\": [");
+    for (int p = 0; p < s->program.phase_count; p++) {
+        const struct snug_moment *m = &s->timeline.moments[s->timeline.phase_peak_step[p]];
+        snug_text_printf(t,
+                         "%s\n    {\"name\": \"%s\", \"allocated_bytes\": %zu, "
+                         "\"requested_bytes\": %zu, \"inactive_split_bytes\": %zu, "
+                         "\"largest_free_bytes\": %zu}",
+                         p ? "," : "", s->program.phases[p].name, m->live_bytes, m->requested_bytes,
+                         s->peak_bytes - m->live_bytes, m->largest_free);
+    }
+    snug_text_puts(t, "\n  ],\n");
+}
+
+enum snug_status snug_memory_report_write(const struct snug_memory_report *report, const char *path,
+                                          struct snug_error *error)
+{
+    const struct snug_session *s = snug_reader_session(report->reader);
+    struct snug_file_writer *writer = NULL;
+    struct snug_text t;
+    snug_text_init(&t, snug_allocator_heap(), REPORT_BYTES);
+    snug_text_puts(&t, "{\n");
+    put_planned(snug_reader_forecast(report->reader), &t);
+    put_phases(s, &t);
+    snug_text_printf(&t, "  \"process_peak_bytes\": %" PRIu64 ",\n", high_water());
+    snug_text_printf(&t, "  \"regions_taken_after_start\": %" PRIu64 ",\n",
+                     s->takes - (s->reserved ? 1 : 0));
+    snug_text_printf(&t, "  \"blocks_taken_in_runs\": %" PRIu64 ",\n  \"runs\": %" PRIu64 ",\n",
+                     snug_alloc_quiet_requests(), s->runs);
+    snug_text_printf(&t,
+                     "  \"leaked_bytes\": %" PRIu64 ",\n  \"lowest_free_bytes\": %" PRIu64 ",\n",
+                     report->leaked, report->lowest_free);
+    snug_text_puts(&t, "  \"alerts\": [");
+    for (int k = 0, n = 0; k < SNUG_ALERT_COUNT; k++)
+        if (report->raised[k])
+            snug_text_printf(&t, "%s\"%s\"", n++ ? ", " : "", alert_names[k]);
+    snug_text_puts(&t, "],\n  \"region\": ");
+    snug_memory_stats_put_json(&s->stats, &t);
+    snug_text_puts(&t, ",\n  \"documents\": [");
+    snug_text_append(&t, snug_text_c(&report->documents), report->documents.length);
+    snug_text_puts(&t, report->open ? "}\n  ]\n}\n" : "\n  ]\n}\n");
+    enum snug_status status = snug_text_status(&report->documents, error, "the memory report");
+    if (!status)
+        status = snug_text_status(&t, error, "the memory report");
+    if (!status)
+        status = snug_file_writer_open(path, snug_allocator_heap(), &writer, error);
+    if (!status)
+        status = snug_file_writer_write(writer, snug_text_c(&t), t.length, error);
+    if (!status)
+        status = snug_file_writer_commit(writer, error);
+    else
+        snug_file_writer_cancel(writer);
+    snug_text_free(&t);
+    return status;
+}

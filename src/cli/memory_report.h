@@ -1,0 +1,43 @@
+/* Figures of a run's memory: kept while it runs, written as JSON at its end.
+ * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+#ifndef SNUG_CLI_MEMORY_REPORT_H
+#define SNUG_CLI_MEMORY_REPORT_H
+
+#include "extract/reader.h"
+
+enum snug_alert_kind {
+    SNUG_ALERT_INACTIVE_SPLIT, /* more of the region unused at some time */
+    SNUG_ALERT_FREE,           /* less memory of the machine free */
+    SNUG_ALERT_LEAK,           /* more bytes in use after a document than before it */
+    SNUG_ALERT_COUNT
+};
+
+struct snug_memory_report {
+    const struct snug_reader *reader;
+    struct snug_text documents; /* JSON so far */
+    uint64_t limits[SNUG_ALERT_COUNT];
+    bool has_limit[SNUG_ALERT_COUNT], raised[SNUG_ALERT_COUNT];
+    uint64_t heap_before; /* of the document begun last */
+    bool open;            /* a document's entry lacks what was in use after it */
+    uint64_t lowest_free;
+    uint64_t leaked; /* by all documents but the first, which fills what is kept */
+    uint64_t count;
+};
+
+/* "inactive-split=0.5GiB,free=1GiB,leak=1MiB" into the limits; false: something is unknown. */
+bool snug_memory_report_alerts(struct snug_memory_report *report, const char *text);
+void snug_memory_report_start(struct snug_memory_report *report, const struct snug_reader *reader);
+/* Between documents, when nothing of the one before is left, and at the end. An alert that is
+ * raised for the first time is told in note[200], which is "" otherwise. With several documents at
+ * once there is no such moment: then nothing is said of leaks. */
+void snug_memory_report_between(struct snug_memory_report *report, char note[200]);
+/* With a document's row; note as above. */
+void snug_memory_report_row(struct snug_memory_report *report, const char *document,
+                            char note[200]);
+/* Writes all to path, after the last `between`. Errors: IO, MEMORY. */
+SNUG_CHECK_RESULT enum snug_status snug_memory_report_write(const struct snug_memory_report *report,
+                                                            const char *path,
+                                                            struct snug_error *error);
+void snug_memory_report_free(struct snug_memory_report *report); /* zeroed allowed */
+
+#endif

@@ -1,0 +1,40 @@
+/* A plan as a picture.
+ * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+#include "cli/plan.h"
+
+#include "program/timeline_svg.h"
+
+#define SVG_BYTES (16u << 20)
+
+static enum snug_status draw(const struct plan *p, const struct snug_session *session,
+                             const char *path, struct snug_error *error)
+{
+    char title[200];
+    struct snug_text text;
+    struct snug_file_writer *writer = NULL;
+    snprintf(title, sizeof title, "%s, %lld tiles, %lld tokens, %lld at once",
+             p->source.folder.path, (long long)p->request.tiles, (long long)p->request.tokens,
+             (long long)p->request.parallel);
+    snug_text_init(&text, p->allocator, SVG_BYTES);
+    enum snug_status status = snug_program_timeline_svg(
+        &session->program, title, session->peak_bytes, session->lower_bound_bytes, &text, error);
+    if (!status)
+        status = snug_file_writer_open(path, p->allocator, &writer, error);
+    if (!status)
+        status = snug_file_writer_write(writer, snug_text_c(&text), text.length, error);
+    if (!status)
+        status = snug_file_writer_commit(writer, error);
+    else
+        snug_file_writer_cancel(writer);
+    snug_text_free(&text);
+    return status;
+}
+
+enum snug_status plan_draw(const struct plan *p, const char *path, struct snug_error *error)
+{
+    struct snug_session session;
+    SNUG_TRY(snug_forecast_session(&p->request, p->allocator, &session, error));
+    enum snug_status status = draw(p, &session, path, error);
+    snug_session_free(&session);
+    return status;
+}

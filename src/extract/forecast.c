@@ -1,0 +1,213 @@
+/* Consumers of memory, from a program that is laid out and not run.
+ * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+#include "extract/forecast.h"
+
+static size_t round_up(size_t bytes, size_t granularity)
+{
+    return (bytes + granularity - 1) / granularity * granularity;
+}
+
+static void add(struct snug_consumers *list, const char *name, size_t bytes, size_t alone_bytes)
+{
+    SNUG_ASSERT(list->count < SNUG_MAX_CONSUMERS);
+    list->items[list->count++] = (struct snug_consumer){name, bytes, alone_bytes};
+}
+
+static size_t sum(const struct snug_consumers *list)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < list->count; i++)
+        bytes += list->items[i].bytes;
+    return bytes;
+}
+
+/* Weights by part. Their places in the region are aligned: the rest is "alignment". */
+static void add_weights(const struct snug_model *model, struct snug_consumers *list)
+{
+    static const char *const names[SNUG_PART_COUNT] = {"weights.vision", "weights.projector",
+                                                       "weights.text", "weights.lm_head"};
+    for (int part = 0; part < SNUG_PART_COUNT; part++) {
+        size_t bytes = snug_model_part_bytes(model, (enum snug_part)part);
+        add(list, names[part], bytes, bytes);
+    }
+}
+
+/* What is alive when the region is fullest. */
+static void add_region(const struct snug_timeline *timeline, struct snug_consumers *list)
+{
+    static const char *const names[SNUG_MAX_PHASES] = {"scratch.vision", "scratch.prefill",
+                                                       "scratch.decode"};
+    const struct snug_program *program = timeline->program;
+    const struct snug_moment *peak = &timeline->moments[timeline->peak_step];
+    int skipped = SNUG_MAX_PHASES - 1 - program->phase_count; /* no vision phase without tiles */
+    for (int p = 0; p < program->phase_count; p++) {
+        const struct snug_phase *phase = &program->phases[p];
+        bool fullest = timeline->peak_step >= phase->first_step &&
+                       timeline->peak_step < phase->first_step + phase->step_count;
+        add(list, names[p + skipped], fullest ? peak->bytes[SNUG_USE_SCRATCH] : 0,
+            timeline->phase_scratch_bytes[p]);
+    }
+    add(list, "features", peak->bytes[SNUG_USE_FEATURES], timeline->own_bytes[SNUG_USE_FEATURES]);
+    add(list, "kv_cache", peak->bytes[SNUG_USE_CACHE], timeline->own_bytes[SNUG_USE_CACHE]);
+}
+
+/* Text layers and head, each read once, and the document's keys and values. */
+static size_t step_bytes(const struct snug_model *model, size_t kv_bytes)
+{
+    size_t bytes = kv_bytes, head = 0, embedding = 0;
+    for (size_t i = 0; i < model->weight_count; i++) {
+        const struct snug_weight *w = &model->weights[i];
+        if (!strncmp(w->name, "text.layer.", 11))
+            bytes += w->bytes;
+        if (!strcmp(w->name, "lm_head.weight"))
+            head = w->bytes;
+        if (!strcmp(w->name, "text.embed.weight"))
+            embedding = w->bytes;
+    }
+    return bytes + (head ? head : embedding);
+}
+
+static void add_host(const struct snug_forecast_request *request, struct snug_consumers *list)
+{
+    add(list, "document", request->document_bytes, request->document_bytes);
+    add(list, "tokenizer", request->tokenizer_bytes, request->tokenizer_bytes);
+    add(list, "runtime", SNUG_PROCESS_BYTES + request->embedded_bytes,
+        SNUG_PROCESS_BYTES + request->embedded_bytes);
+}
+
+static void add_all(const struct snug_forecast_request *request, const struct snug_session *session,
+                    size_t load_bytes, struct snug_forecast *f)
+{
+    const struct snug_timeline *timeline = &session->timeline;
+    const struct snug_model *model = request->model;
+    size_t taken, load = round_up(load_bytes, request->granularity);
+    f->weights_bytes = model->weights_bytes;
+    f->region_bytes = session->peak_bytes;
+    f->region_lower_bound_bytes = session->lower_bound_bytes;
+    f->capacity = session->capacity;
+    f->kv_bytes = timeline->own_bytes[SNUG_USE_CACHE] / (size_t)request->parallel;
+    f->step_bytes = step_bytes(model, f->kv_bytes);
+    add_weights(model, &f->device);
+    add_region(timeline, &f->device);
+    taken = round_up(model->weights_bytes, request->granularity) +
+            round_up(session->peak_bytes, request->granularity);
+    size_t named = sum(&f->device);
+    add(&f->device, "alignment", taken - named, taken - named);
+    f->lower_bound_bytes =
+        named - timeline->moments[timeline->peak_step].live_bytes + session->lower_bound_bytes;
+    if (request->on_host) {
+        /* Sources of weights lie in memory only while the region and pages do not. */
+        size_t beside = session->peak_bytes + request->document_bytes;
+        size_t more = load > taken && load - taken > beside ? load - taken - beside : 0;
+        add(&f->device, "loading", more, load > taken ? load - taken : 0);
+        size_t before = sum(&f->device);
+        add_host(request, &f->device);
+        f->lower_bound_bytes += sum(&f->device) - before + more;
+    } else {
+        add(&f->device, "staging", 0, 0); /* nothing is streamed where all is resident */
+        add_host(request, &f->host);
+    }
+    f->peak_bytes = sum(&f->device);
+    f->host_bytes = sum(&f->host);
+}
+
+enum snug_status snug_forecast_session(const struct snug_forecast_request *request,
+                                       const struct snug_allocator *allocator,
+                                       struct snug_session *out, struct snug_error *error)
+{
+    struct snug_session_options options = snug_session_options_default();
+    options.device = snug_device_dry();
+    options.kv_dtype = request->kv_dtype;
+    options.slots = request->parallel;
+    if (request->vision_batch)
+        options.vision_batch = request->vision_batch;
+    if (request->prefill_chunk)
+        options.prefill_chunk = request->prefill_chunk;
+    snug_session_init(out, request->model, &options, allocator);
+    return snug_session_plan(out, request->tokens, request->tiles, error);
+}
+
+enum snug_status snug_forecast_make(const struct snug_forecast_request *request,
+                                    const struct snug_allocator *allocator,
+                                    struct snug_forecast *out, struct snug_error *error)
+{
+    struct snug_session session;
+    size_t load_bytes;
+    *out = (struct snug_forecast){0};
+    SNUG_TRY(snug_model_load_bytes(request->model, &load_bytes, error));
+    enum snug_status status = snug_forecast_session(request, allocator, &session, error);
+    if (!status)
+        add_all(request, &session, load_bytes, out);
+    snug_session_free(&session);
+    return status;
+}
+
+/* ---- the most that fits ---- */
+
+enum member { DOCUMENTS, TILES, TOKENS };
+
+static struct snug_forecast_request with(const struct snug_forecast_request *request,
+                                         enum member member, int64_t value)
+{
+    struct snug_forecast_request changed = *request;
+    switch (member) {
+    case DOCUMENTS:
+        changed.parallel = value;
+        break;
+    case TILES:
+        changed.tokens += (value - changed.tiles) * changed.model->config.tokens_per_tile;
+        changed.tiles = value;
+        break;
+    case TOKENS:
+        changed.tokens = value;
+        break;
+    }
+    return changed;
+}
+
+/* The largest value in [low, high], a multiple of low, that fits; 0 if low does not. What is taken
+ * never falls with the value. */
+static enum snug_status most(const struct snug_forecast_request *request, enum member member,
+                             int64_t low, int64_t high, size_t budget,
+                             const struct snug_allocator *allocator, int64_t *out,
+                             struct snug_error *error)
+{
+    int64_t good = 0, bad = high / low + 1;
+    while (bad - good > 1) {
+        int64_t middle = good + (bad - good) / 2;
+        struct snug_forecast_request changed = with(request, member, middle * low);
+        struct snug_forecast forecast;
+        if (changed.tokens > SNUG_MAX_CONTEXT) {
+            bad = middle;
+            continue;
+        }
+        SNUG_TRY(snug_forecast_make(&changed, allocator, &forecast, error));
+        *(forecast.peak_bytes <= budget ? &good : &bad) = middle;
+    }
+    *out = good * low;
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_forecast_most_documents(const struct snug_forecast_request *request,
+                                              size_t budget_bytes,
+                                              const struct snug_allocator *allocator, int64_t *out,
+                                              struct snug_error *error)
+{
+    return most(request, DOCUMENTS, 1, SNUG_MAX_PARALLEL, budget_bytes, allocator, out, error);
+}
+
+enum snug_status snug_forecast_most_tiles(const struct snug_forecast_request *request,
+                                          size_t budget_bytes,
+                                          const struct snug_allocator *allocator, int64_t *out,
+                                          struct snug_error *error)
+{
+    return most(request, TILES, 1, SNUG_MAX_TILES + 1, budget_bytes, allocator, out, error);
+}
+
+enum snug_status snug_forecast_most_tokens(const struct snug_forecast_request *request,
+                                           size_t budget_bytes,
+                                           const struct snug_allocator *allocator, int64_t *out,
+                                           struct snug_error *error)
+{
+    return most(request, TOKENS, SNUG_PANEL, SNUG_MAX_CONTEXT, budget_bytes, allocator, out, error);
+}

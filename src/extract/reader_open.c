@@ -1,0 +1,384 @@
+/* Opening a reader: what it will take, then the model.
+ * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+#include "extract/reader_internal.h"
+
+#include "extract/prompt.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+struct snug_reader_options snug_reader_options_default(void)
+{
+    return (struct snug_reader_options){.kv_dtype = SNUG_DTYPE_F16,
+                                        .model = snug_model_options_default(),
+                                        .sampling = {.temperature = 0, .top_p = 1}};
+}
+
+const struct snug_model *snug_reader_model(const struct snug_reader *reader)
+{
+    return reader->model;
+}
+
+const struct snug_forecast *snug_reader_forecast(const struct snug_reader *reader)
+{
+    return &reader->forecast;
+}
+
+const struct snug_session *snug_reader_session(const struct snug_reader *reader)
+{
+    return &reader->session;
+}
+
+int64_t snug_reader_token_limit(const struct snug_reader *reader)
+{
+    if (reader->options.max_new_tokens)
+        return reader->options.max_new_tokens;
+    if (reader->model->config.max_new_tokens)
+        return reader->model->config.max_new_tokens;
+    return 800 + 40 * (int64_t)reader->schema->field_count;
+}
+
+/* ---- preparing ---- */
+
+static enum snug_status set_tiles(struct snug_reader *reader, struct snug_error *error)
+{
+    const struct snug_reader_options *o = &reader->options;
+    reader->tiles = reader->model->config.tiles;
+    if (o->max_tiles)
+        reader->tiles.max_tiles = o->max_tiles;
+    if (o->min_tiles)
+        reader->tiles.min_tiles = o->min_tiles;
+    if (o->max_tiles && !o->min_tiles && reader->tiles.min_tiles > o->max_tiles)
+        reader->tiles.min_tiles = o->max_tiles;
+    if (reader->tiles.min_tiles > reader->tiles.max_tiles)
+        return snug_error_set(
+            error, SNUG_STATUS_USAGE, "--min-tiles %lld is above --max-tiles %lld",
+            (long long)reader->tiles.min_tiles, (long long)reader->tiles.max_tiles);
+    return SNUG_STATUS_OK;
+}
+
+static enum snug_status set_tokens(struct snug_reader *reader, struct snug_error *error)
+{
+    const struct snug_model_config *config = &reader->model->config;
+    struct snug_tokenizer *t = reader->tokenizer;
+    reader->image_tokens =
+        (struct snug_image_tokens){.begin = snug_tokenizer_added_id(t, "<img>"),
+                                   .context = snug_tokenizer_added_id(t, "<IMG_CONTEXT>"),
+                                   .end = snug_tokenizer_added_id(t, "</img>"),
+                                   .per_tile = config->tokens_per_tile};
+    int32_t context = reader->image_tokens.context;
+    if (reader->image_tokens.begin < 0 || context < 0 || reader->image_tokens.end < 0)
+        return snug_error_set(error, SNUG_STATUS_MODEL,
+                              "%s: the tokeniser has no <img>, <IMG_CONTEXT> and </img>",
+                              reader->model->name);
+    if (config->image_token_id >= 0 && config->image_token_id != context)
+        return snug_error_set(
+            error, SNUG_STATUS_MODEL,
+            "%s: image_token_id is %lld in config.json, but <IMG_CONTEXT> is %d in the tokeniser",
+            reader->model->name, (long long)config->image_token_id, (int)context);
+    memcpy(reader->stop_ids, config->stop_ids, sizeof config->stop_ids);
+    reader->stop_id_count = config->stop_id_count;
+    int32_t turn_end = snug_tokenizer_added_id(t, "<|im_end|>");
+    for (int i = 0; i < reader->stop_id_count; i++)
+        if (reader->stop_ids[i] == turn_end)
+            return SNUG_STATUS_OK;
+    if (turn_end >= 0)
+        reader->stop_ids[reader->stop_id_count++] = turn_end;
+    return SNUG_STATUS_OK;
+}
+
+/* How prompts are written, and their words. */
+static enum snug_status prepare_prompt(struct snug_reader *reader, const struct snug_folder *folder,
+                                       struct snug_error *error)
+{
+    enum snug_status status =
+        snug_chat_load(folder, reader->model->config.layout == SNUG_LAYOUT_KIND_ORIGINAL,
+                       reader->allocator, &reader->chat, error);
+    if (!status && reader->options.chat != SNUG_CHAT_KIND_UNKNOWN)
+        reader->chat = (struct snug_chat_format){.kind = reader->options.chat,
+                                                 .image_placeholder = "<IMG_CONTEXT>"};
+    if (!status && reader->tokenizer && reader->chat.kind == SNUG_CHAT_KIND_UNKNOWN)
+        status = snug_error_set(
+            error, SNUG_STATUS_UNSUPPORTED,
+            "%s: no prompt can be built: %s; if the model was trained on one of InternVL's "
+            "prompts, choose it with --chat internvl-hf or --chat internvl-orig",
+            folder->path, reader->chat.reason);
+    if (!status)
+        status = snug_prompt_write(reader->schema, NULL, 0, reader->options.hints, &reader->prompt,
+                                   error);
+    return status;
+}
+
+static bool has_tokenizer(const struct snug_folder *folder)
+{
+    return snug_folder_has(folder, "tokenizer.json") || snug_folder_has(folder, "vocab.json");
+}
+
+/* The tokeniser comes before the weights: what loading it takes for a moment is then below the
+ * peak. */
+static enum snug_status prepare(struct snug_reader *reader, const struct snug_folder *folder,
+                                bool plan_only, struct snug_error *error)
+{
+    SNUG_TRY(snug_model_outline(folder, &reader->options.model, reader->allocator, &reader->model,
+                                error));
+    SNUG_TRY(set_tiles(reader, error));
+    if (!plan_only || has_tokenizer(folder)) {
+        SNUG_TRY(snug_tokenizer_load(folder, reader->allocator, &reader->tokenizer, error));
+        SNUG_TRY(set_tokens(reader, error));
+    }
+    return prepare_prompt(reader, folder, error);
+}
+
+enum snug_status snug_reader_prepare(const struct snug_folder *folder,
+                                     const struct snug_schema *schema,
+                                     const struct snug_reader_options *options, bool plan_only,
+                                     const struct snug_allocator *allocator,
+                                     struct snug_reader **out, struct snug_error *error)
+{
+    struct snug_reader *reader = snug_calloc(allocator, 1, sizeof *reader);
+    if (!reader)
+        return snug_error_memory(error, sizeof *reader, "the reader");
+    reader->allocator = allocator;
+    reader->schema = schema;
+    reader->options = *options;
+    snug_text_init(&reader->prompt, allocator, SNUG_MAX_ANSWER_BYTES);
+    for (size_t i = 0; i < folder->file_count; i++)
+        reader->embedded_bytes += folder->files[i].size;
+    enum snug_status status = prepare(reader, folder, plan_only, error);
+    if (status) {
+        snug_reader_close(reader);
+        return status;
+    }
+    *out = reader;
+    return SNUG_STATUS_OK;
+}
+
+/* ---- what it will take ---- */
+
+#define FRAME_TOKENS 64 /* more than any prompt form puts around picture and text */
+
+/* The prompt of a document of so many tiles. Without a tokeniser a bound: no token is shorter than
+ * a byte. */
+static enum snug_status prompt_tokens(const struct snug_reader *reader, int64_t tiles, int64_t *out,
+                                      struct snug_error *error)
+{
+    struct snug_ids ids;
+    if (!reader->tokenizer) {
+        const char *system = reader->options.system ? reader->options.system : "";
+        *out = tiles * reader->model->config.tokens_per_tile + (int64_t)reader->prompt.length +
+               (int64_t)strlen(system) + FRAME_TOKENS;
+        return SNUG_STATUS_OK;
+    }
+    snug_ids_init(&ids, reader->allocator);
+    enum snug_status status =
+        snug_chat_prompt_ids(&reader->chat, reader->tokenizer, &reader->image_tokens, &tiles, 1,
+                             reader->options.system, snug_text_c(&reader->prompt), &ids, error);
+    *out = (int64_t)ids.count;
+    snug_ids_free(&ids);
+    return status;
+}
+
+/* A tokeniser of 151,674 ids, measured, for models that are known by name only. */
+#define TOKENIZER_BYTES ((size_t)6 << 20)
+
+/* A page on its way to tiles. */
+static size_t document_bytes(const struct snug_reader *reader)
+{
+    const struct snug_reader_options *o = &reader->options;
+    int64_t width = o->page_width ? o->page_width : SNUG_PAGE_WIDTH;
+    int64_t height = o->page_height ? o->page_height : SNUG_PAGE_HEIGHT;
+    return snug_page_bytes(width, height, &reader->tiles);
+}
+
+enum snug_status snug_reader_request(const struct snug_reader *reader,
+                                     struct snug_forecast_request *out, struct snug_error *error)
+{
+    const struct snug_reader_options *o = &reader->options;
+    const struct snug_tile_options *t = &reader->tiles;
+    int64_t tiles = t->max_tiles + (t->thumbnail && t->max_tiles > 1 ? 1 : 0), prompt;
+    SNUG_TRY(prompt_tokens(reader, tiles, &prompt, error));
+    *out = (struct snug_forecast_request){
+        .model = reader->model,
+        .tiles = tiles,
+        .tokens = prompt + snug_reader_token_limit(reader),
+        .parallel = o->parallel ? o->parallel : 1,
+        .vision_batch = o->vision_batch,
+        .prefill_chunk = o->prefill_chunk,
+        .kv_dtype = o->kv_dtype,
+        .document_bytes = document_bytes(reader),
+        .tokenizer_bytes =
+            reader->tokenizer ? snug_tokenizer_memory_bytes(reader->tokenizer) : TOKENIZER_BYTES,
+        .embedded_bytes = reader->embedded_bytes,
+        .on_host = true,
+        .granularity = 4096};
+    return SNUG_STATUS_OK;
+}
+
+/* ---- does it fit? ---- */
+
+struct remedies {
+    const struct snug_reader *reader;
+    const struct snug_folder *folder;
+    size_t budget;
+    char text[256];
+    size_t used;
+};
+
+static void offer(struct remedies *r, const char *format, ...) SNUG_PRINTF(2, 3);
+static void offer(struct remedies *r, const char *format, ...)
+{
+    char option[64];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(option, sizeof option, format, arguments);
+    va_end(arguments);
+    if (r->used < sizeof r->text)
+        r->used += (size_t)snprintf(r->text + r->used, sizeof r->text - r->used, "%s%s",
+                                    r->used ? ", " : "", option);
+}
+
+static bool would_fit(const struct remedies *r, const struct snug_forecast_request *request)
+{
+    struct snug_forecast forecast;
+    return !snug_forecast_make(request, r->reader->allocator, &forecast, NULL) &&
+           forecast.peak_bytes <= r->budget;
+}
+
+/* The same model quantised. */
+static void offer_quantised(struct remedies *r, const struct snug_forecast_request *request,
+                            enum snug_quant quant)
+{
+    struct snug_model_options options = r->reader->options.model;
+    struct snug_forecast_request changed = *request;
+    struct snug_model *outline = NULL;
+    options.quantize = quant;
+    if (snug_model_outline(r->folder, &options, r->reader->allocator, &outline, NULL))
+        return;
+    changed.model = outline;
+    if (would_fit(r, &changed))
+        offer(r, "--quantize %s", snug_quant_name(quant));
+    snug_model_free(outline);
+}
+
+/* Options that would each, by itself, make it fit; with failures to find some, fewer of them. */
+static void find_remedies(struct remedies *r, const struct snug_forecast_request *request)
+{
+    const struct snug_allocator *allocator = r->reader->allocator;
+    struct snug_forecast_request changed = *request;
+    bool thumbnail = r->reader->tiles.thumbnail;
+    int64_t most = 0;
+    if (request->parallel > 1 &&
+        !snug_forecast_most_documents(request, r->budget, allocator, &most, NULL) && most)
+        offer(r, "--parallel %lld", (long long)most);
+    changed.prefill_chunk = 64;
+    if ((!request->prefill_chunk || request->prefill_chunk > 64) && would_fit(r, &changed))
+        offer(r, "--prefill-chunk 64");
+    if (!snug_forecast_most_tiles(request, r->budget, allocator, &most, NULL) && most)
+        offer(r, "--max-tiles %lld", (long long)(thumbnail && most > 2 ? most - 1 : 1));
+    if (!r->reader->model->converted && request->model->options.quantize == SNUG_QUANT_NONE)
+        offer_quantised(r, request, SNUG_QUANT_Q8);
+    if (!r->reader->model->converted && request->model->options.quantize != SNUG_QUANT_Q4)
+        offer_quantised(r, request, SNUG_QUANT_Q4);
+}
+
+/* If it does, pages may take what is left. */
+static enum snug_status check_fits(struct snug_reader *reader, const struct snug_folder *folder,
+                                   const struct snug_forecast_request *request,
+                                   struct snug_error *error)
+{
+    uint64_t budget = reader->options.budget_bytes, available = snug_memory_available();
+    size_t peak = reader->forecast.peak_bytes;
+    char need[24], have[24], missing[24];
+    bool stated = budget && budget <= available;
+    budget = stated ? budget : available;
+    if (peak <= budget) {
+        size_t left = (size_t)budget - (peak - request->document_bytes);
+        if (!reader->options.max_page_bytes || left < reader->options.max_page_bytes)
+            reader->options.max_page_bytes = left;
+        return SNUG_STATUS_OK;
+    }
+    struct remedies r = {.reader = reader, .folder = folder, .budget = (size_t)budget};
+    find_remedies(&r, request);
+    return snug_error_set(
+        error, SNUG_STATUS_DOES_NOT_FIT,
+        "%s needs %s (%zu bytes), %s (%zu bytes) more than %s %s; %s%s%s, or a larger machine",
+        folder->path, snug_format_bytes(peak, need), peak,
+        snug_format_bytes(peak - budget, missing), (size_t)(peak - budget),
+        stated ? "the budget of" : "what is free,", snug_format_bytes(budget, have),
+        r.used ? "any of these would fit: "
+               : "no option alone makes it fit: try several of "
+                 "--quantize q4, --max-tiles 1, --prefill-chunk 64",
+        r.text, stated ? ", or a larger --budget" : "");
+}
+
+/* ---- opening ---- */
+
+static void init_session(struct snug_reader *reader)
+{
+    const struct snug_reader_options *o = &reader->options;
+    struct snug_session_options session = snug_session_options_default();
+    session.ops = o->ops;
+    session.pool = o->pool;
+    session.kv_dtype = o->kv_dtype;
+    session.image_token_id = reader->image_tokens.context;
+    if (o->parallel)
+        session.slots = o->parallel;
+    if (o->vision_batch)
+        session.vision_batch = o->vision_batch;
+    if (o->prefill_chunk)
+        session.prefill_chunk = o->prefill_chunk;
+    snug_session_init(&reader->session, reader->model, &session, reader->allocator);
+}
+
+/* Weights in the place of their outline, and the region. */
+static enum snug_status load(struct snug_reader *reader, const struct snug_folder *folder,
+                             const struct snug_forecast_request *request, struct snug_error *error)
+{
+    const struct snug_device *device =
+        reader->options.device ? reader->options.device : snug_device_cpu();
+    struct snug_model *loaded = NULL;
+    SNUG_TRY(snug_model_load(folder, device, reader->options.pool, &reader->options.model,
+                             reader->allocator, &loaded, error));
+    snug_model_free(reader->model);
+    reader->model = loaded;
+    init_session(reader);
+    SNUG_TRY(snug_session_reserve(&reader->session, request->tokens, request->tiles, error));
+    if (reader->options.elastic)
+        snug_session_rest(&reader->session);
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_reader_open(const struct snug_folder *folder,
+                                  const struct snug_schema *schema,
+                                  const struct snug_reader_options *options,
+                                  const struct snug_allocator *allocator, struct snug_reader **out,
+                                  struct snug_error *error)
+{
+    struct snug_reader *reader = NULL;
+    struct snug_forecast_request request;
+    SNUG_TRY(snug_reader_prepare(folder, schema, options, false, allocator, &reader, error));
+    enum snug_status status = snug_reader_request(reader, &request, error);
+    if (!status)
+        status = snug_forecast_make(&request, allocator, &reader->forecast, error);
+    if (!status)
+        status = check_fits(reader, folder, &request, error);
+    if (!status)
+        status = load(reader, folder, &request, error);
+    if (status) {
+        snug_reader_close(reader);
+        return status;
+    }
+    *out = reader;
+    return SNUG_STATUS_OK;
+}
+
+void snug_reader_close(struct snug_reader *reader)
+{
+    if (!reader)
+        return;
+    snug_session_free(&reader->session);
+    snug_text_free(&reader->prompt);
+    snug_tokenizer_free(reader->tokenizer);
+    snug_model_free(reader->model);
+    snug_free(reader->allocator, reader);
+}
