@@ -18,20 +18,6 @@ struct model_bench {
     int32_t ids[MOST_TOKENS];
 };
 
-/* A line of /proc/self/status in bytes; 0 if it cannot be read. */
-static double status_bytes(const char *name)
-{
-    char line[128];
-    double kib = 0;
-    FILE *file = fopen("/proc/self/status", "r");
-    while (file && fgets(line, sizeof line, file))
-        if (!strncmp(line, name, strlen(name)))
-            sscanf(line + strlen(name), ": %lf", &kib);
-    if (file)
-        fclose(file);
-    return kib * 1024;
-}
-
 /* The high-water mark falls back to what is in memory now. */
 static void reset_high_water(void)
 {
@@ -152,7 +138,7 @@ enum snug_status bench_model(struct bench *b, const struct snug_folder *folder,
     static struct model_bench m;
     const struct snug_allocator *heap = snug_allocator_heap();
     struct snug_tokenizer *tokenizer = NULL;
-    double before = status_bytes("VmRSS"), start = snug_clock_ms();
+    double before = (double)snug_memory_of_process("VmRSS"), start = snug_clock_ms();
     reset_high_water();
     m.b = b;
     enum snug_status status =
@@ -175,7 +161,7 @@ enum snug_status bench_model(struct bench *b, const struct snug_folder *folder,
         status = measure(&m, error);
     }
     if (!status) {
-        double mib = 1 << 20, peak = status_bytes("VmHWM") - before;
+        double mib = 1 << 20, peak = (double)snug_memory_of_process("VmHWM") - before;
         double planned = (double)m.model->weights_bytes + (double)m.session.peak_bytes;
         bench_add(b, "memory_weights", "", (double)m.model->weights_bytes / mib, "MiB", 0,
                   BENCH_LIMIT_NONE);

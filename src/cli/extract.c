@@ -281,16 +281,14 @@ static void print_summary(struct run *run, double elapsed_ms)
 /* What was planned, and whether it was kept. */
 static void print_memory(struct run *run)
 {
-    const struct snug_forecast *f = snug_reader_forecast(run->reader);
     const struct snug_session *s = snug_reader_session(run->reader);
-    char peak[24], weights[24], region[24];
-    unsigned long long late = s->takes - (s->reserved ? 1 : 0), quiet = snug_alloc_quiet_requests();
+    char planned[24], peak[24];
     snug_progress_note(
-        &run->bar,
-        "memory: planned peak %s (weights %s, working region %s); %llu regions and "
-        "%llu blocks taken in %llu runs",
-        snug_format_bytes(f->peak_bytes, peak), snug_format_bytes(f->weights_bytes, weights),
-        snug_format_bytes(f->region_bytes, region), late, quiet, (unsigned long long)s->runs);
+        &run->bar, "memory: planned %s, peak %s; taken in %llu runs: %llu regions, %llu blocks",
+        snug_format_bytes(snug_reader_forecast(run->reader)->peak_bytes, planned),
+        snug_format_bytes(snug_memory_of_process("VmHWM"), peak), (unsigned long long)s->runs,
+        (unsigned long long)(s->takes - (s->reserved ? 1 : 0)),
+        (unsigned long long)snug_alloc_quiet_requests());
 }
 
 static void tell(struct run *run, const char *note)

@@ -5,7 +5,6 @@
 #include "base/json.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #define REPORT_BYTES (256u << 20)
@@ -103,20 +102,6 @@ void snug_memory_report_row(struct snug_memory_report *report, const char *docum
     raise_alert(report, SNUG_ALERT_FREE, false, available, note);
 }
 
-/* A line of /proc/self/status, in bytes. */
-static uint64_t high_water(void)
-{
-    char line[128];
-    uint64_t kib = 0;
-    FILE *file = fopen("/proc/self/status", "r");
-    while (file && fgets(line, sizeof line, file))
-        if (!strncmp(line, "VmHWM:", 6))
-            sscanf(line + 6, "%" SCNu64, &kib);
-    if (file)
-        fclose(file);
-    return kib * 1024;
-}
-
 static void put_planned(const struct snug_forecast *f, struct snug_text *t)
 {
     snug_text_puts(t, "  \"planned\": {\"consumers\": [");
@@ -158,7 +143,8 @@ enum snug_status snug_memory_report_write(const struct snug_memory_report *repor
     snug_text_puts(&t, "{\n");
     put_planned(snug_reader_forecast(report->reader), &t);
     put_phases(s, &t);
-    snug_text_printf(&t, "  \"process_peak_bytes\": %" PRIu64 ",\n", high_water());
+    snug_text_printf(&t, "  \"process_peak_bytes\": %" PRIu64 ",\n",
+                     snug_memory_of_process("VmHWM"));
     snug_text_printf(&t, "  \"regions_taken_after_start\": %" PRIu64 ",\n",
                      s->takes - (s->reserved ? 1 : 0));
     snug_text_printf(&t, "  \"blocks_taken_in_runs\": %" PRIu64 ",\n  \"runs\": %" PRIu64 ",\n",

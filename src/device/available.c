@@ -61,3 +61,14 @@ uint64_t snug_memory_available(void)
     available = v2 < available ? v2 : available;
     return v1 < available ? v1 : available;
 }
+
+uint64_t snug_memory_of_process(const char *name)
+{
+    char text[8192], key[32];
+    uint64_t bytes;
+    snprintf(key, sizeof key, "\n%s:", name);
+    if (!read_small("/proc/self/status", text, sizeof text) ||
+        !number_after(text, key, 1024, &bytes))
+        return 0;
+    return bytes;
+}

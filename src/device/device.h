@@ -40,5 +40,8 @@ void snug_device_counted(struct snug_device *device, struct snug_counting_alloca
 /* Bytes of memory a process may still take: the kernel's estimate (MemAvailable), lowered to what
  * the cgroup leaves. UINT64_MAX if neither can be read. */
 uint64_t snug_memory_available(void);
+/* A figure of this process from /proc/self/status in bytes ("VmRSS", "VmHWM"); 0 if it cannot be
+ * read. */
+uint64_t snug_memory_of_process(const char *name);
 
 #endif
