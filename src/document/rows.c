@@ -112,15 +112,16 @@ static enum snug_status check_memory(const struct snug_rows *rows, int64_t width
     size_t need = SNUG_BYTES_WINDOW + held +
                   snug_turning_bytes(rows->width, rows->height, rows->orientation) + library_bytes +
                   rows->sink->bytes(rows->sink->context, width, height);
-    char wanted[24], limit[24];
+    char wanted[24], missing[24];
     if (need <= source->max_bytes)
         return SNUG_STATUS_OK;
+    size_t over = need - source->max_bytes;
     return snug_error_set(error, SNUG_STATUS_DOES_NOT_FIT,
-                          "%s: this picture of %lld x %lld pixels needs %s to be read, the limit "
-                          "is %s; a smaller one, or a plain JPEG stored upright, needs less",
+                          "%s: this picture of %lld x %lld pixels needs %s to be read, %s (%zu "
+                          "bytes) more than is left for it; try a larger --budget; a smaller "
+                          "picture, or a plain JPEG stored upright, needs less",
                           source->name, (long long)width, (long long)height,
-                          snug_format_bytes(need, wanted),
-                          snug_format_bytes(source->max_bytes, limit));
+                          snug_format_bytes(need, wanted), snug_format_bytes(over, missing), over);
 }
 
 enum snug_status snug_rows_begin(struct snug_rows *rows, const struct snug_rows_needs *needs,

@@ -163,7 +163,8 @@ enum snug_status snug_webp_read(struct snug_rows *rows, struct snug_error *error
         return read_file(rows, bytes->data, size, 0, error);
     if (size > source->max_bytes)
         return snug_error_set(error, SNUG_STATUS_DOES_NOT_FIT,
-                              "%s: a WebP file of %zu bytes is read as a whole, the limit is %zu",
+                              "%s: a WebP file of %zu bytes is read as a whole, and only %zu are "
+                              "left for it; try a larger --budget",
                               source->name, size, source->max_bytes);
     unsigned char *data = snug_alloc(source->allocator, size);
     if (!data)

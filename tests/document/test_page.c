@@ -319,7 +319,7 @@ static void test_message(void **state)
         SNUG_STATUS_DOES_NOT_FIT);
     assert_non_null(strstr(error.message, "2480 x 3508"));
     assert_non_null(strstr(error.message, "MiB"));
-    assert_non_null(strstr(error.message, "limit"));
+    assert_non_null(strstr(error.message, "left for it; try a larger --budget"));
     assert_null(tiles);
     assert_int_equal(grid.tiles, 7);
     snug_bytes_close(&bytes);
