@@ -9,7 +9,7 @@
 static struct {
     const char *model, *schema, *quantize, *skip, *kv, *ladder, *svg;
     struct snug_machine_options machine;
-    int64_t max_tiles, max_new_tokens, parallel, vision_batch, prefill_chunk;
+    int64_t max_tiles, max_new_tokens, parallel, vision_batch, prefill_chunk, threads;
     bool json;
 } settings = {.quantize = "none", .skip = "", .kv = "f16"};
 
@@ -42,6 +42,8 @@ static const struct snug_option options[] = {
     {0, "quantize-skip", TEXT, &settings.skip, 0, 0, "PARTS",
      "parts to leave as stored: vision,projector,text,lm_head"},
     {0, "kv", TEXT, &settings.kv, 0, 0, "TYPE", "key/value cache in f16 (default) or f32"},
+    {'t', "threads", INTEGER, &settings.threads, 1, SNUG_MAX_THREADS, "N",
+     "each has a stack; default: the processors this process may use"},
     {0, "parallel", INTEGER, &settings.parallel, 1, SNUG_MAX_PARALLEL, "N",
      "documents at once; default 1"},
     {0, "vision-batch", INTEGER, &settings.vision_batch, 1, 64, "N",
@@ -78,6 +80,7 @@ static enum snug_status open_source(struct plan *p, struct snug_error *error)
     reader.vision_batch = settings.vision_batch;
     reader.prefill_chunk = settings.prefill_chunk;
     reader.kv_dtype = strcmp(settings.kv, "f32") ? SNUG_DTYPE_F16 : SNUG_DTYPE_F32;
+    reader.threads = settings.threads ? (int)settings.threads : snug_cpu_count();
     reader.page_width = p->machine.page_width;
     reader.page_height = p->machine.page_height;
     SNUG_TRY(snug_cli_load_schema(settings.schema, p->allocator, &p->schema, error));

@@ -71,8 +71,8 @@ static void add_host(const struct snug_forecast_request *request, struct snug_co
 {
     add(list, "document", request->document_bytes, request->document_bytes);
     add(list, "tokenizer", request->tokenizer_bytes, request->tokenizer_bytes);
-    add(list, "runtime", SNUG_PROCESS_BYTES + request->embedded_bytes,
-        SNUG_PROCESS_BYTES + request->embedded_bytes);
+    size_t process = SNUG_PROCESS_BYTES + (size_t)request->threads * SNUG_THREAD_BYTES;
+    add(list, "runtime", process + request->embedded_bytes, process + request->embedded_bytes);
 }
 
 static void add_all(const struct snug_forecast_request *request, const struct snug_session *session,

@@ -16,6 +16,7 @@ struct snug_forecast_request {
     size_t document_bytes; /* a page on its way to tiles */
     size_t tokenizer_bytes;
     size_t embedded_bytes; /* of a model within the program: its pages are read while it loads */
+    int threads;           /* that compute */
     bool on_host;          /* the device is the CPU: all of it counts */
     size_t granularity;    /* of the device's allocations; a power of two */
 };
@@ -44,9 +45,10 @@ struct snug_forecast {
     int64_t capacity;  /* positions of a document */
 };
 
-/* Memory that the process takes beside what is planned: its program, libraries, stacks and small
- * things (measured, with room to spare). */
-#define SNUG_PROCESS_BYTES ((size_t)13 << 20)
+/* Memory that the process takes beside what is planned: its program, libraries and small things,
+ * and for each thread what its stack grows to (both measured, with room to spare). */
+#define SNUG_PROCESS_BYTES ((size_t)103 << 17)
+#define SNUG_THREAD_BYTES ((size_t)64 << 10)
 
 /* Errors: LIMIT, MEMORY. Thread-safe. */
 SNUG_CHECK_RESULT enum snug_status snug_forecast_make(const struct snug_forecast_request *request,

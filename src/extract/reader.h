@@ -33,6 +33,7 @@ struct snug_reader_options {
     int64_t vision_batch, prefill_chunk; /* 0: the session's defaults */
     int64_t parallel;    /* documents that decode together, to SNUG_MAX_PARALLEL; 0: one */
     size_t budget_bytes; /* 0: what the system has free */
+    int threads;         /* to plan for; 0: the pool's */
     int64_t page_width, page_height; /* the largest page planned for; 0: SNUG_PAGE_... */
     bool elastic;                    /* gives the region back whenever no document is under way */
     struct snug_sampling sampling;

@@ -209,6 +209,9 @@ enum snug_status snug_reader_request(const struct snug_reader *reader,
         .tokenizer_bytes =
             reader->tokenizer ? snug_tokenizer_memory_bytes(reader->tokenizer) : TOKENIZER_BYTES,
         .embedded_bytes = reader->embedded_bytes,
+        .threads = o->threads ? o->threads
+                   : o->pool  ? snug_pool_threads(o->pool)
+                              : 1,
         .on_host = true,
         .granularity = 4096};
     return SNUG_STATUS_OK;
