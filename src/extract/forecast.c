@@ -93,8 +93,8 @@ static void add_all(const struct snug_forecast_request *request, const struct sn
             round_up(session->peak_bytes, request->granularity);
     size_t named = sum(&f->device);
     add(&f->device, "alignment", taken - named, taken - named);
-    f->lower_bound_bytes =
-        named - timeline->moments[timeline->peak_step].live_bytes + session->lower_bound_bytes;
+    f->lower_bound_bytes = round_up(model->weights_bytes, request->granularity) +
+                           round_up(session->lower_bound_bytes, request->granularity);
     if (request->on_host) {
         /* Sources of weights lie in memory only while the region and pages do not. */
         size_t beside = session->peak_bytes + request->document_bytes;

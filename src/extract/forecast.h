@@ -37,8 +37,9 @@ struct snug_consumers {
 struct snug_forecast {
     struct snug_consumers device, host; /* host: beside another device; else empty */
     size_t peak_bytes;                  /* sum of device: the smallest budget that is enough */
-    size_t lower_bound_bytes;           /* no plan of this program is below it */
-    size_t host_bytes;                  /* sum of host */
+    /* No plan of this program is below it, on a device that hands out memory in such pieces. */
+    size_t lower_bound_bytes;
+    size_t host_bytes; /* sum of host */
     size_t weights_bytes, region_bytes, region_lower_bound_bytes;
     size_t kv_bytes;   /* keys and values of one document */
     size_t step_bytes; /* read by one token of one document, at its full context */
