@@ -97,9 +97,9 @@ static void add_all(const struct snug_forecast_request *request, const struct sn
                            round_up(session->lower_bound_bytes, request->granularity);
     if (request->on_host) {
         /* Sources of weights lie in memory only while the region and pages do not. */
-        size_t beside = session->peak_bytes + request->document_bytes;
-        size_t more = load > taken && load - taken > beside ? load - taken - beside : 0;
-        add(&f->device, "loading", more, load > taken ? load - taken : 0);
+        size_t running = taken + request->document_bytes;
+        size_t more = load > running ? load - running : 0;
+        add(&f->device, "loading", more, more);
         size_t before = sum(&f->device);
         add_host(request, &f->device);
         f->lower_bound_bytes += sum(&f->device) - before + more;
