@@ -20,6 +20,7 @@ help:
 	@echo "make check          all tests; the last line counts them"
 	@echo "make check-asan     the same under AddressSanitizer and UBSan"
 	@echo "make check-tsan     what has threads, under ThreadSanitizer"
+	@echo "make check-exhaustive   10^6 plans, 10^6 dry documents, 10,000 pages (EXHAUSTIVE=...)"
 	@echo "make check-layers   who may include and call what"
 	@echo "make format         clang-format over the sources; format-check only looks"
 	@echo "make fuzz           every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds"
@@ -45,6 +46,10 @@ check-tsan: packages
 	@tools/build.sh build-tsan $(TSAN)
 	@tools/run-tests.py build-tsan --only=$(TSAN_TESTS) --extract --no-fuzz --no-golden --no-layers $(TESTS)
 
+# Options, e.g. EXHAUSTIVE="--pages=500 --plans=0 --dry=0"
+check-exhaustive: all
+	@tools/check-exhaustive.py build $(EXHAUSTIVE)
+
 check-layers:
 	@tools/check-layers.py --self-test
 	@tools/check-layers.py
@@ -66,4 +71,4 @@ install: all
 clean:
 	@rm -rf build build-asan build-tsan build-fuzz
 
-.PHONY: all help packages demo check check-asan check-tsan check-layers format format-check fuzz bench install clean
+.PHONY: all help packages demo check check-asan check-tsan check-exhaustive check-layers format format-check fuzz bench install clean

@@ -343,8 +343,7 @@ static int read_documents(struct run *run)
         return snug_cli_fail_as(1, &error);
     print_summary(run, snug_clock_ms() - start);
     print_memory(run);
-    if (settings.memory_report &&
-        snug_memory_report_write(&run->memory, settings.memory_report, &error))
+    if (snug_memory_report_finish(&run->memory, &error))
         return snug_cli_fail_as(1, &error);
     if (status == SNUG_STATUS_INTERRUPTED) {
         fprintf(stderr, "snug: interrupted; %zu of %zu documents are finished%s%s\n", run->bar.done,
@@ -400,6 +399,8 @@ static int open_all(struct run *run, char *const *names, int count)
                                 &error);
     status = snug_output_open(&run->output, settings.output, format, run->schema, run->allocator,
                               &error);
+    if (!status && settings.memory_report)
+        status = snug_memory_report_open(&run->memory, settings.memory_report, &error);
     return status ? snug_cli_fail_as(1, &error) : -1;
 }
 

@@ -1,13 +1,14 @@
-/* Figures of a run's memory as JSON: fields are described in docs/formats.md.
+/* Figures of a run's memory as JSON: docs/formats.md, 6.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "cli/memory_report.h"
 
 #include "base/json.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
-#define REPORT_BYTES (256u << 20)
+#define REPORT_BYTES (1u << 20) /* between two writes */
 
 static const char *const alert_names[SNUG_ALERT_COUNT] = {"inactive-split", "free", "leak"};
 
@@ -32,24 +33,45 @@ bool snug_memory_report_alerts(struct snug_memory_report *report, const char *te
     return true;
 }
 
+enum snug_status snug_memory_report_open(struct snug_memory_report *report, const char *path,
+                                         struct snug_error *error)
+{
+    return snug_file_writer_open(path, snug_allocator_heap(), &report->writer, error);
+}
+
+/* Writes report->text, if there is a file, and empties it. A failure is kept for the end: the
+ * documents are worth more. */
+static void flush(struct snug_memory_report *report)
+{
+    if (report->writer && !report->status)
+        report->status = snug_text_status(&report->text, &report->error, "the memory report");
+    if (report->writer && !report->status)
+        report->status = snug_file_writer_write(report->writer, snug_text_c(&report->text),
+                                                report->text.length, &report->error);
+    snug_text_clear(&report->text);
+}
+
 void snug_memory_report_start(struct snug_memory_report *report, const struct snug_reader *reader)
 {
     report->reader = reader;
     report->lowest_free = UINT64_MAX;
-    snug_text_init(&report->documents, snug_allocator_heap(), REPORT_BYTES);
-    snug_text_puts(&report->documents, "");
+    snug_text_init(&report->text, snug_allocator_heap(), REPORT_BYTES);
+    snug_text_puts(&report->text, "{\n  \"documents\": [");
+    flush(report);
 }
 
 void snug_memory_report_free(struct snug_memory_report *report)
 {
-    if (report->documents.allocator)
-        snug_text_free(&report->documents);
+    snug_file_writer_cancel(report->writer);
+    report->writer = NULL;
+    if (report->text.allocator)
+        snug_text_free(&report->text);
 }
 
 /* What the report itself holds is not the document's. */
 static uint64_t heap_in_use(const struct snug_memory_report *report)
 {
-    return snug_alloc_heap_bytes() - report->documents.capacity;
+    return snug_alloc_heap_bytes() - report->text.capacity;
 }
 
 static void raise_alert(struct snug_memory_report *report, enum snug_alert_kind kind, bool above,
@@ -70,7 +92,8 @@ void snug_memory_report_between(struct snug_memory_report *report, char note[200
     uint64_t more = heap > report->heap_before ? heap - report->heap_before : 0;
     *note = 0;
     if (report->open) {
-        snug_text_printf(&report->documents, ", \"heap_bytes_after\": %" PRIu64 "}", heap);
+        snug_text_printf(&report->text, ", \"heap_bytes_after\": %" PRIu64 "}", heap);
+        flush(report);
         report->open = false;
         if (report->count > 1 && snug_reader_session(report->reader)->options.slots == 1) {
             report->leaked += more;
@@ -84,7 +107,7 @@ void snug_memory_report_row(struct snug_memory_report *report, const char *docum
 {
     const struct snug_memory_stats *s = &snug_reader_session(report->reader)->stats;
     uint64_t available = snug_memory_available();
-    struct snug_text *t = &report->documents;
+    struct snug_text *t = &report->text;
     *note = 0;
     if (report->open) /* several at once: rows follow each other */
         snug_text_putc(t, '}');
@@ -95,9 +118,10 @@ void snug_memory_report_row(struct snug_memory_report *report, const char *docum
     snug_text_printf(t,
                      ", \"allocated_bytes\": %" PRIu64 ", \"allocated_bytes_peak\": %" PRIu64
                      ", \"reserved_bytes\": %" PRIu64 ", \"free_bytes\": %" PRIu64
-                     ", \"heap_bytes_before\": %" PRIu64,
+                     ", \"process_peak_bytes\": %" PRIu64 ", \"heap_bytes_before\": %" PRIu64,
                      s->allocated_bytes.current, s->allocated_bytes.peak, s->reserved_bytes.current,
-                     available, report->heap_before);
+                     available, snug_memory_of_process("VmHWM"), report->heap_before);
+    flush(report);
     raise_alert(report, SNUG_ALERT_INACTIVE_SPLIT, true, s->inactive_split_bytes.peak, note);
     raise_alert(report, SNUG_ALERT_FREE, false, available, note);
 }
@@ -133,45 +157,41 @@ static void put_phases(const struct snug_session *s, struct snug_text *t)
     snug_text_puts(t, "\n  ],\n");
 }
 
-enum snug_status snug_memory_report_write(const struct snug_memory_report *report, const char *path,
-                                          struct snug_error *error)
+static void put_run(const struct snug_memory_report *report, struct snug_text *t)
 {
     const struct snug_session *s = snug_reader_session(report->reader);
-    struct snug_file_writer *writer = NULL;
-    struct snug_text t;
-    snug_text_init(&t, snug_allocator_heap(), REPORT_BYTES);
-    snug_text_puts(&t, "{\n");
-    put_planned(snug_reader_forecast(report->reader), &t);
-    put_phases(s, &t);
-    snug_text_printf(&t, "  \"process_peak_bytes\": %" PRIu64 ",\n",
+    snug_text_puts(t, report->open ? "}\n  ],\n" : "\n  ],\n");
+    put_planned(snug_reader_forecast(report->reader), t);
+    put_phases(s, t);
+    snug_text_printf(t, "  \"process_peak_bytes\": %" PRIu64 ",\n",
                      snug_memory_of_process("VmHWM"));
-    snug_text_printf(&t, "  \"regions_taken_after_start\": %" PRIu64 ",\n",
+    snug_text_printf(t, "  \"regions_taken_after_start\": %" PRIu64 ",\n",
                      s->takes - (s->reserved ? 1 : 0));
-    snug_text_printf(&t, "  \"blocks_taken_in_runs\": %" PRIu64 ",\n  \"runs\": %" PRIu64 ",\n",
+    snug_text_printf(t, "  \"blocks_taken_in_runs\": %" PRIu64 ",\n  \"runs\": %" PRIu64 ",\n",
                      snug_alloc_quiet_requests(), s->runs);
-    snug_text_printf(&t,
-                     "  \"leaked_bytes\": %" PRIu64 ",\n  \"lowest_free_bytes\": %" PRIu64 ",\n",
+    snug_text_printf(t, "  \"leaked_bytes\": %" PRIu64 ",\n  \"lowest_free_bytes\": %" PRIu64 ",\n",
                      report->leaked, report->lowest_free);
-    snug_text_puts(&t, "  \"alerts\": [");
+    snug_text_puts(t, "  \"alerts\": [");
     for (int k = 0, n = 0; k < SNUG_ALERT_COUNT; k++)
         if (report->raised[k])
-            snug_text_printf(&t, "%s\"%s\"", n++ ? ", " : "", alert_names[k]);
-    snug_text_puts(&t, "],\n  \"region\": ");
-    snug_memory_stats_put_json(&s->stats, &t);
-    snug_text_puts(&t, ",\n  \"documents\": [");
-    snug_text_append(&t, snug_text_c(&report->documents), report->documents.length);
-    snug_text_puts(&t, report->open ? "}\n  ]\n}\n" : "\n  ]\n}\n");
-    enum snug_status status = snug_text_status(&report->documents, error, "the memory report");
-    if (!status)
-        status = snug_text_status(&t, error, "the memory report");
-    if (!status)
-        status = snug_file_writer_open(path, snug_allocator_heap(), &writer, error);
-    if (!status)
-        status = snug_file_writer_write(writer, snug_text_c(&t), t.length, error);
-    if (!status)
-        status = snug_file_writer_commit(writer, error);
-    else
-        snug_file_writer_cancel(writer);
-    snug_text_free(&t);
-    return status;
+            snug_text_printf(t, "%s\"%s\"", n++ ? ", " : "", alert_names[k]);
+    snug_text_puts(t, "],\n  \"region\": ");
+    snug_memory_stats_put_json(&s->stats, t);
+    snug_text_puts(t, "\n}\n");
+}
+
+enum snug_status snug_memory_report_finish(struct snug_memory_report *report,
+                                           struct snug_error *error)
+{
+    if (!report->writer)
+        return SNUG_STATUS_OK;
+    put_run(report, &report->text);
+    flush(report);
+    if (report->status) {
+        *error = report->error;
+        return report->status;
+    }
+    struct snug_file_writer *writer = report->writer;
+    report->writer = NULL;
+    return snug_file_writer_commit(writer, error);
 }

@@ -1,8 +1,10 @@
-/* Figures of a run's memory: kept while it runs, written as JSON at its end.
+/* Figures of a run's memory, as JSON: a document's are written with its row, so that the report
+ * takes the same memory for ten documents and for a million; those of the run follow at its end.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #ifndef SNUG_CLI_MEMORY_REPORT_H
 #define SNUG_CLI_MEMORY_REPORT_H
 
+#include "base/files.h"
 #include "extract/reader.h"
 
 enum snug_alert_kind {
@@ -14,7 +16,10 @@ enum snug_alert_kind {
 
 struct snug_memory_report {
     const struct snug_reader *reader;
-    struct snug_text documents; /* JSON so far */
+    struct snug_file_writer *writer; /* NULL: only alerts */
+    struct snug_text text;           /* what is not written yet */
+    enum snug_status status;         /* of the first write that failed */
+    struct snug_error error;
     uint64_t limits[SNUG_ALERT_COUNT];
     bool has_limit[SNUG_ALERT_COUNT], raised[SNUG_ALERT_COUNT];
     uint64_t heap_before; /* of the document begun last */
@@ -26,6 +31,10 @@ struct snug_memory_report {
 
 /* "inactive-split=0.5GiB,free=1GiB,leak=1MiB" into the limits; false: something is unknown. */
 bool snug_memory_report_alerts(struct snug_memory_report *report, const char *text);
+/* Opens the report's file, before anything else takes long. Errors: NOT_FOUND, IO, MEMORY. */
+SNUG_CHECK_RESULT enum snug_status snug_memory_report_open(struct snug_memory_report *report,
+                                                           const char *path,
+                                                           struct snug_error *error);
 void snug_memory_report_start(struct snug_memory_report *report, const struct snug_reader *reader);
 /* Between documents, when nothing of the one before is left, and at the end. An alert that is
  * raised for the first time is told in note[200], which is "" otherwise. With several documents at
@@ -34,10 +43,11 @@ void snug_memory_report_between(struct snug_memory_report *report, char note[200
 /* With a document's row; note as above. */
 void snug_memory_report_row(struct snug_memory_report *report, const char *document,
                             char note[200]);
-/* Writes all to path, after the last `between`. Errors: IO, MEMORY. */
-SNUG_CHECK_RESULT enum snug_status snug_memory_report_write(const struct snug_memory_report *report,
-                                                            const char *path,
-                                                            struct snug_error *error);
+/* Writes what is said of the whole run and makes the file appear, after the last `between`. Without
+ * an open file: nothing. Errors: IO, MEMORY, also those of writing before. */
+SNUG_CHECK_RESULT enum snug_status snug_memory_report_finish(struct snug_memory_report *report,
+                                                             struct snug_error *error);
+/* What was not finished is no file. */
 void snug_memory_report_free(struct snug_memory_report *report); /* zeroed allowed */
 
 #endif

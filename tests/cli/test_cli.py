@@ -543,7 +543,13 @@ def memory_report(folder):
         if not more:
             kept = [(d["heap_bytes_before"], d["heap_bytes_after"]) for d in report["documents"][1:]]
             assert all(after - before < 256 for before, after in kept), kept
-    expect(snug("extract", documents[0], *SHORT, "--memory-report", folder / "none/x.json"), 1, "none/x.json")
+    # said before anything is read, not after it
+    lost = snug("extract", documents[0], *SHORT, "--memory-report", folder / "none/x.json")
+    expect(lost, 1, "none/x.json")
+    assert not lost.stdout and "documents:" not in lost.stderr, lost
+    full = snug("extract", documents[0], *SHORT, "--memory-report", "/dev/full")
+    expect(full, 1, "/dev/full")
+    assert len(rows_of(full.stdout)) == 1  # the row is worth more than the figures
 
 
 def contents(folder):

@@ -203,6 +203,47 @@ static void test_dry_documents(void **state)
     snug_model_free(model);
 }
 
+/* The figures that stand in README beside PyTorch's: 40 documents of 1 to 13 tiles through 8B. */
+static void test_stream(void **state)
+{
+    (void)state;
+    static int32_t ids[13 * 256 + 100];
+    struct snug_model *model = outline("internvl3-8b");
+    struct snug_session_options options = snug_session_options_default();
+    struct snug_session session;
+    struct snug_error error;
+    int64_t all_tiles = 0;
+    options.device = snug_device_dry();
+    snug_session_init(&session, model, &options, snug_allocator_heap());
+    assert_ok(snug_session_reserve(&session, 13 * 256 + 100 + 256, 13, &error));
+    seed = 1;
+    for (int i = 0; i < 40; i++) {
+        int64_t tiles = i ? 1 + below(13) : 13, count = tiles * 256 + 100, answer = 32 + below(225);
+        const float *logits;
+        for (int64_t k = 0; k < count; k++)
+            ids[k] = k < tiles * 256 ? (int32_t)model->config.image_token_id : 5;
+        assert_ok(snug_session_begin(&session, count + answer, tiles, &error));
+        assert_ok(snug_session_see(&session, NULL, tiles, &error));
+        assert_ok(snug_session_prompt(&session, ids, count, &logits, &error));
+        for (int64_t k = 0; k < answer; k++)
+            assert_ok(snug_session_step(&session, 7, &logits, &error));
+        snug_session_end(&session, 0);
+        all_tiles += tiles;
+    }
+    const struct snug_memory_stats *s = &session.stats;
+    print_message(
+        "40 documents, %lld tiles: reserved %.1f MiB, %.4f times the live peak; %llu region, "
+        "%llu retries, %llu refusals\n",
+        (long long)all_tiles, (double)s->reserved_bytes.peak / 1048576,
+        (double)s->reserved_bytes.peak / (double)s->allocated_bytes.peak,
+        (unsigned long long)s->num_device_alloc, (unsigned long long)s->num_alloc_retries,
+        (unsigned long long)s->num_ooms);
+    assert_int_equal(s->num_device_alloc, 1);
+    assert_true((double)s->reserved_bytes.peak <= 1.001 * (double)s->allocated_bytes.peak);
+    snug_session_free(&session);
+    snug_model_free(model);
+}
+
 /* An operand that ends beyond the region is found. */
 static void test_dry_finds(void **state)
 {
@@ -271,7 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_is_taken), cmocka_unit_test(test_rests),
         cmocka_unit_test(test_dry_documents),    cmocka_unit_test(test_dry_finds),
-        cmocka_unit_test(test_timeline),
+        cmocka_unit_test(test_timeline),         cmocka_unit_test(test_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
