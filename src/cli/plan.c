@@ -188,7 +188,7 @@ static int run(struct plan *p)
     if (!status && settings.json)
         status = plan_print_json(p, &error);
     else if (!status)
-        plan_print_table(p);
+        status = plan_print_table(p, &error);
     if (status)
         return snug_cli_fail_as(1, &error);
     return p->rungs[0].fits ? 0 : 4;

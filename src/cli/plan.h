@@ -36,7 +36,8 @@ struct plan {
 /* GB/s that this machine reads, on all its processors; about 0.1 s. */
 double plan_measure_read(const struct plan *p);
 
-void plan_print_table(const struct plan *p);
+/* Both onto standard output. Errors: IO. */
+SNUG_CHECK_RESULT enum snug_status plan_print_table(const struct plan *p, struct snug_error *error);
 SNUG_CHECK_RESULT enum snug_status plan_print_json(const struct plan *p, struct snug_error *error);
 /* The timeline of the first rung as SVG into a file. Errors: IO, MEMORY. */
 SNUG_CHECK_RESULT enum snug_status plan_draw(const struct plan *p, const char *path,

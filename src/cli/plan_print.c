@@ -53,6 +53,13 @@ static double gap(const struct snug_forecast *f)
                          : 0;
 }
 
+static enum snug_status check_written(struct snug_error *error)
+{
+    if (!fflush(stdout) && !ferror(stdout))
+        return SNUG_STATUS_OK;
+    return snug_error_set(error, SNUG_STATUS_IO, "standard output cannot be written");
+}
+
 /* ---- for people ---- */
 
 static void print_consumers(const char *title, const struct snug_consumers *list)
@@ -71,7 +78,7 @@ static void print_consumers(const char *title, const struct snug_consumers *list
     }
 }
 
-void plan_print_table(const struct plan *p)
+enum snug_status plan_print_table(const struct plan *p, struct snug_error *error)
 {
     const struct rung *first = &p->rungs[0];
     const struct snug_forecast *f = &first->forecast;
@@ -117,6 +124,7 @@ void plan_print_table(const struct plan *p)
     }
     printf("\ntokens/s: 0.7 of the memory speed (%s) over what a token reads\n",
            first->read_gbs > 0 && d->read_gbs > 0 ? "data sheet" : "measured now");
+    return check_written(error);
 }
 
 /* ---- for programs ---- */
@@ -189,8 +197,10 @@ enum snug_status plan_print_json(const struct plan *p, struct snug_error *error)
     put_size(&t, "max_context", (size_t)p->most_tokens);
     put_rungs(&t, p);
     enum snug_status status = snug_text_status(&t, error, "the plan");
-    if (!status && (fputs(snug_text_c(&t), stdout) == EOF || fflush(stdout)))
-        status = snug_error_set(error, SNUG_STATUS_IO, "standard output cannot be written");
+    if (!status) {
+        fputs(snug_text_c(&t), stdout);
+        status = check_written(error);
+    }
     snug_text_free(&t);
     return status;
 }

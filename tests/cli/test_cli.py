@@ -466,6 +466,10 @@ def plans(folder):
     for name in ("internvl3-1b", "internvl3-2b", "internvl3-14b", "internvl3-38b", "snug-nano"):
         snug("plan", "-m", name, "--device", "a100-80gb", "--json")
     expect(snug("plan", "-m", folder / "none"), 3, "neither a model folder nor a known model", "internvl3-38b")
+    for more in ([], ["--json"]):
+        with open("/dev/full", "w") as full:
+            assert subprocess.run([SNUG, "plan", *more], stdout=full, stderr=subprocess.DEVNULL).returncode == 1
+    expect(snug("plan", "--svg", "/dev/full"), 1, "/dev/full")
     only = plan("-m", "internvl3-1b", "--device", "a100-40gb", "--ladder", "cpu")
     assert [r["name"] for r in only["rungs"]] == ["cpu"]
     table = snug("plan", "-m", "internvl3-8b", "--device", "rtx4060-8gb", "--svg", folder / "plan.svg")
