@@ -386,6 +386,15 @@ static int open_all(struct run *run, char *const *names, int count)
         fprintf(stderr, "snug extract: no documents: the folders hold no pictures\n");
         return 2;
     }
+    if (settings.memory_report && settings.output &&
+        !strcmp(settings.memory_report, settings.output) &&
+        strcmp(settings.output, "/dev/null") != 0) {
+        fprintf(stderr, "snug extract: --output and --memory-report are the same file\n");
+        return 2;
+    }
+    if (settings.memory_report &&
+        snug_memory_report_open(&run->memory, settings.memory_report, &error))
+        return snug_cli_fail_as(1, &error);
     status = snug_pool_create(threads, run->allocator, &run->pool, &error);
     if (status)
         return snug_cli_fail(&error);
@@ -399,8 +408,6 @@ static int open_all(struct run *run, char *const *names, int count)
                                 &error);
     status = snug_output_open(&run->output, settings.output, format, run->schema, run->allocator,
                               &error);
-    if (!status && settings.memory_report)
-        status = snug_memory_report_open(&run->memory, settings.memory_report, &error);
     return status ? snug_cli_fail_as(1, &error) : -1;
 }
 

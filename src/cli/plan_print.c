@@ -113,8 +113,9 @@ enum snug_status plan_print_table(const struct plan *p, struct snug_error *error
         snug_cli_row(14, "verdict", "DOES NOT FIT: %s (%zu bytes) more than %s",
                      snug_format_bytes(f->peak_bytes - first->budget, a),
                      f->peak_bytes - first->budget, snug_format_bytes(first->budget, b));
-    snug_cli_row(14, "at most", "%lld documents at once, or %lld tiles, or %lld tokens",
-                 (long long)p->most_documents, (long long)p->most_tiles, (long long)p->most_tokens);
+    snug_cli_row(14, "at most", "%lld documents at once; with %lld, %lld tiles or %lld tokens each",
+                 (long long)p->most_documents, (long long)p->request.parallel,
+                 (long long)p->most_tiles, (long long)p->most_tokens);
     printf("\n%-12s %-5s %12s %12s %14s\n", "rung", "fits", "device", "host", "tokens/s");
     for (int i = 0; i < p->rung_count; i++) {
         const struct rung *r = &p->rungs[i];
