@@ -156,6 +156,24 @@ static int64_t below(int64_t limit)
     return (int64_t)((uint64_t)(seed >> 8) * (uint64_t)limit >> 24);
 }
 
+/* One document through a session on a dry device. */
+static void run_dry(struct snug_session *session, int64_t tiles, int64_t text, int64_t answer)
+{
+    static int32_t ids[13 * 256 + 400];
+    int64_t image = tiles * session->model->config.tokens_per_tile, count = image + text;
+    const float *logits;
+    struct snug_error error;
+    assert_true(count <= 13 * 256 + 400);
+    for (int64_t k = 0; k < count; k++)
+        ids[k] = k < image ? (int32_t)session->model->config.image_token_id : 5;
+    assert_ok(snug_session_begin(session, count + answer, tiles, &error));
+    assert_ok(snug_session_see(session, NULL, tiles, &error));
+    assert_ok(snug_session_prompt(session, ids, count, &logits, &error));
+    for (int64_t k = 0; k < answer; k++)
+        assert_ok(snug_session_step(session, 7, &logits, &error));
+    snug_session_end(session, 0);
+}
+
 /* Documents of 1 to 13 tiles and random lengths through a true-shape model's region: how many, from
  * SNUG_DRY_DOCUMENTS. */
 static void test_dry_documents(void **state)
@@ -163,7 +181,6 @@ static void test_dry_documents(void **state)
     (void)state;
     const char *wanted = getenv("SNUG_DRY_DOCUMENTS");
     int64_t documents = wanted ? strtoll(wanted, NULL, 10) : getenv("SNUG_SLOW") ? 200 : 5000;
-    static int32_t ids[13 * 256 + 400];
     struct snug_model *model = outline("internvl3-1b");
     struct snug_session_options options = snug_session_options_default();
     struct snug_session session;
@@ -179,16 +196,7 @@ static void test_dry_documents(void **state)
         int64_t tiles = 1 + below(13), text = 20 + below(380), answer = 1 + below(200);
         if (i == 0)
             tiles = 13, text = 400, answer = 200;
-        int64_t count = tiles * 256 + text;
-        const float *logits;
-        for (int64_t k = 0; k < count; k++)
-            ids[k] = k < tiles * 256 ? (int32_t)model->config.image_token_id : 5;
-        assert_ok(snug_session_begin(&session, count + answer, tiles, &error));
-        assert_ok(snug_session_see(&session, NULL, tiles, &error));
-        assert_ok(snug_session_prompt(&session, ids, count, &logits, &error));
-        for (int64_t k = 0; k < answer; k++)
-            assert_ok(snug_session_step(&session, 7, &logits, &error));
-        snug_session_end(&session, 0);
+        run_dry(&session, tiles, text, answer);
         high = high ? high : session.dry.high_water;
         if (session.dry.high_water != high)
             fail_msg("document %lld: %zu, not %zu", (long long)i, session.dry.high_water, high);
@@ -207,7 +215,6 @@ static void test_dry_documents(void **state)
 static void test_stream(void **state)
 {
     (void)state;
-    static int32_t ids[13 * 256 + 100];
     struct snug_model *model = outline("internvl3-8b");
     struct snug_session_options options = snug_session_options_default();
     struct snug_session session;
@@ -218,16 +225,8 @@ static void test_stream(void **state)
     assert_ok(snug_session_reserve(&session, 13 * 256 + 100 + 256, 13, &error));
     seed = 1;
     for (int i = 0; i < 40; i++) {
-        int64_t tiles = i ? 1 + below(13) : 13, count = tiles * 256 + 100, answer = 32 + below(225);
-        const float *logits;
-        for (int64_t k = 0; k < count; k++)
-            ids[k] = k < tiles * 256 ? (int32_t)model->config.image_token_id : 5;
-        assert_ok(snug_session_begin(&session, count + answer, tiles, &error));
-        assert_ok(snug_session_see(&session, NULL, tiles, &error));
-        assert_ok(snug_session_prompt(&session, ids, count, &logits, &error));
-        for (int64_t k = 0; k < answer; k++)
-            assert_ok(snug_session_step(&session, 7, &logits, &error));
-        snug_session_end(&session, 0);
+        int64_t tiles = i ? 1 + below(13) : 13;
+        run_dry(&session, tiles, 100, 32 + below(225));
         all_tiles += tiles;
     }
     const struct snug_memory_stats *s = &session.stats;
