@@ -74,18 +74,8 @@ static enum snug_status prefill(struct model_bench *m, int64_t tokens, struct sn
 static double step_bytes(const struct model_bench *m, int64_t context, int64_t count)
 {
     const struct snug_text_config *t = &m->model->config.text;
-    bool head = false;
-    double bytes = 0;
-    for (size_t i = 0; i < m->model->weight_count; i++) {
-        const struct snug_weight *w = &m->model->weights[i];
-        head |= !strcmp(w->name, "lm_head.weight");
-        if (!strncmp(w->name, "text.layer.", 11) || !strncmp(w->name, "lm_head.", 8))
-            bytes += (double)w->bytes;
-    }
-    for (size_t i = 0; !head && i < m->model->weight_count; i++)
-        if (!strcmp(m->model->weights[i].name, "text.embed.weight"))
-            bytes += (double)m->model->weights[i].bytes;
-    return bytes + 4.0 * (double)(t->layers * t->kv_heads * t->head_dim * context * count);
+    return (double)snug_model_step_bytes(m->model) +
+           4.0 * (double)(t->layers * t->kv_heads * t->head_dim * context * count);
 }
 
 /* Steps at a context that is only claimed: keys and values are whatever lies there (numbers), which

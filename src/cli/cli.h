@@ -61,6 +61,8 @@ int snug_cli_parse(int *argc, char **argv, const struct snug_usage *usage);
 int snug_cli_fail(const struct snug_error *error);
 /* The same with exit code `code`. */
 int snug_cli_fail_as(int code, const struct snug_error *error);
+/* The same of a model or schema that cannot be opened: 4 for memory, 2 for wrong usage, else 3. */
+int snug_cli_fail_to_open(const struct snug_error *error);
 
 /* A line of a report on stdout: NAME in `width` columns, then the text. */
 void snug_cli_row(int width, const char *name, const char *format, ...) SNUG_PRINTF(3, 4);

@@ -402,10 +402,7 @@ static int open_all(struct run *run, char *const *names, int count)
     if (!status)
         status = open_reader(run, &reader, &error);
     if (status)
-        return snug_cli_fail_as(snug_status_exit_code(status) == 4 ? 4
-                                : status == SNUG_STATUS_USAGE      ? 2
-                                                                   : 3,
-                                &error);
+        return snug_cli_fail_to_open(&error);
     status = snug_output_open(&run->output, settings.output, format, run->schema, run->allocator,
                               &error);
     return status ? snug_cli_fail_as(1, &error) : -1;

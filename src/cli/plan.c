@@ -179,10 +179,7 @@ static int run(struct plan *p)
     if (!status)
         status = work_out(p, &error);
     if (status)
-        return snug_cli_fail_as(snug_status_exit_code(status) == 4 ? 4
-                                : status == SNUG_STATUS_USAGE      ? 2
-                                                                   : 3,
-                                &error);
+        return snug_cli_fail_to_open(&error);
     if (settings.svg)
         status = plan_draw(p, settings.svg, &error);
     if (!status && settings.json)

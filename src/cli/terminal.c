@@ -143,3 +143,9 @@ void snug_progress_note(struct snug_progress_bar *bar, const char *format, ...)
     va_end(arguments);
     fputc('\n', stderr);
 }
+
+int snug_cli_fail_to_open(const struct snug_error *error)
+{
+    int code = snug_status_exit_code(error->status);
+    return snug_cli_fail_as(code == 4 || code == 2 ? code : 3, error);
+}

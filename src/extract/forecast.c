@@ -51,22 +51,6 @@ static void add_region(const struct snug_timeline *timeline, struct snug_consume
     add(list, "kv_cache", peak->bytes[SNUG_USE_CACHE], timeline->own_bytes[SNUG_USE_CACHE]);
 }
 
-/* Text layers and head, each read once, and the document's keys and values. */
-static size_t step_bytes(const struct snug_model *model, size_t kv_bytes)
-{
-    size_t bytes = kv_bytes, head = 0, embedding = 0;
-    for (size_t i = 0; i < model->weight_count; i++) {
-        const struct snug_weight *w = &model->weights[i];
-        if (!strncmp(w->name, "text.layer.", 11))
-            bytes += w->bytes;
-        if (!strcmp(w->name, "lm_head.weight"))
-            head = w->bytes;
-        if (!strcmp(w->name, "text.embed.weight"))
-            embedding = w->bytes;
-    }
-    return bytes + (head ? head : embedding);
-}
-
 static void add_host(const struct snug_forecast_request *request, struct snug_consumers *list)
 {
     add(list, "document", request->document_bytes, request->document_bytes);
@@ -86,7 +70,7 @@ static void add_all(const struct snug_forecast_request *request, const struct sn
     f->region_lower_bound_bytes = session->lower_bound_bytes;
     f->capacity = session->capacity;
     f->kv_bytes = timeline->own_bytes[SNUG_USE_CACHE] / (size_t)request->parallel;
-    f->step_bytes = step_bytes(model, f->kv_bytes);
+    f->step_bytes = snug_model_step_bytes(model) + f->kv_bytes;
     add_weights(model, &f->device);
     add_region(timeline, &f->device);
     taken = round_up(model->weights_bytes, request->granularity) +

@@ -164,6 +164,21 @@ size_t snug_model_part_bytes(const struct snug_model *model, enum snug_part part
     return bytes;
 }
 
+size_t snug_model_step_bytes(const struct snug_model *model)
+{
+    size_t bytes = 0, head = 0, embedding = 0;
+    for (size_t i = 0; i < model->weight_count; i++) {
+        const struct snug_weight *w = &model->weights[i];
+        if (!strncmp(w->name, "text.layer.", 11))
+            bytes += w->bytes;
+        if (!strcmp(w->name, "lm_head.weight"))
+            head = w->bytes;
+        if (!strcmp(w->name, "text.embed.weight"))
+            embedding = w->bytes;
+    }
+    return bytes + (head ? head : embedding);
+}
+
 enum snug_status snug_model_load_bytes(const struct snug_model *model, size_t *bytes,
                                        struct snug_error *error)
 {

@@ -142,6 +142,8 @@ SNUG_CHECK_RESULT enum snug_status snug_model_outline(const struct snug_folder *
                                                       struct snug_error *error);
 /* Bytes of the weights that belong to a part. */
 size_t snug_model_part_bytes(const struct snug_model *model, enum snug_part part);
+/* Bytes of the weights that a step of decoding reads: text layers and head, each once. */
+size_t snug_model_step_bytes(const struct snug_model *model);
 /* Most bytes that loading holds at once: packed weights, and the source of the one being packed.
  * Errors: MEMORY. */
 SNUG_CHECK_RESULT enum snug_status snug_model_load_bytes(const struct snug_model *model,

@@ -218,11 +218,6 @@ int snug_program_find(const struct snug_program *program, const char *name)
     return -1;
 }
 
-static bool lies_in_region(const struct snug_operand *operand)
-{
-    return operand->kind != SNUG_OPERAND_KIND_WEIGHT && operand->first_step >= 0;
-}
-
 enum snug_status snug_layout_make(struct snug_program *program, size_t *peak_bytes,
                                   size_t *lower_bound_bytes, struct snug_error *error)
 {
@@ -234,7 +229,7 @@ enum snug_status snug_layout_make(struct snug_program *program, size_t *peak_byt
         return snug_error_memory(error, (size_t)program->operand_count * sizeof *intervals,
                                  "the memory plan");
     for (int i = 0; i < program->operand_count; i++)
-        if (lies_in_region(&program->operands[i]))
+        if (snug_operand_lies_in_region(&program->operands[i]))
             intervals[count++] = (struct snug_interval){.bytes = program->operands[i].bytes,
                                                         .first = program->operands[i].first_step,
                                                         .last = program->operands[i].last_step};
@@ -245,7 +240,7 @@ enum snug_status snug_layout_make(struct snug_program *program, size_t *peak_byt
                                   program->allocator, error);
     count = 0;
     for (int i = 0; !status && i < program->operand_count; i++)
-        if (lies_in_region(&program->operands[i]))
+        if (snug_operand_lies_in_region(&program->operands[i]))
             program->operands[i].offset = intervals[count++].offset;
     if (!status) {
         *peak_bytes = plan.peak_bytes;

@@ -125,6 +125,12 @@ SNUG_CHECK_RESULT enum snug_status snug_program_finish(struct snug_program *prog
 /* The step's label, or the name of its first output. */
 const char *snug_step_name(const struct snug_program *program, const struct snug_step *step);
 
+/* Whether the plan gives it bytes of the region: it is used, and no weight. */
+static inline bool snug_operand_lies_in_region(const struct snug_operand *operand)
+{
+    return operand->kind != SNUG_OPERAND_KIND_WEIGHT && operand->first_step >= 0;
+}
+
 /* Index of an operand by name, -1 if there is none. */
 int snug_program_find(const struct snug_program *program, const char *name);
 

@@ -17,11 +17,6 @@ static size_t aligned(size_t bytes)
     return (bytes + SNUG_REGION_ALIGNMENT - 1) / SNUG_REGION_ALIGNMENT * SNUG_REGION_ALIGNMENT;
 }
 
-static bool lies_in_region(const struct snug_operand *o)
-{
-    return o->kind != SNUG_OPERAND_KIND_WEIGHT && o->first_step >= 0;
-}
-
 static enum snug_use use_of(const struct snug_program *program, int index)
 {
     const struct snug_operand *o = &program->operands[index];
@@ -113,7 +108,7 @@ enum snug_status snug_timeline_make(const struct snug_program *program, size_t r
         return snug_error_memory(error, steps * sizeof *t.moments, "the plan's timeline");
     }
     for (int i = 0; i < program->operand_count; i++)
-        if (lies_in_region(&program->operands[i])) {
+        if (snug_operand_lies_in_region(&program->operands[i])) {
             add_operand(&t, i);
             sorted[count++] = &program->operands[i];
         }
@@ -166,7 +161,7 @@ static enum snug_status reach_of_step(const struct snug_dry *dry, int index, int
     const struct snug_step *step = &dry->program->steps[index];
     for (int i = 0; i < SNUG_STEP_INPUTS + SNUG_STEP_OUTPUTS; i++) {
         int id = i < SNUG_STEP_INPUTS ? step->in[i] : step->out[i - SNUG_STEP_INPUTS];
-        if (id < 0 || !lies_in_region(&dry->program->operands[id]))
+        if (id < 0 || !snug_operand_lies_in_region(&dry->program->operands[id]))
             continue;
         const struct snug_operand *o = &dry->program->operands[id];
         size_t rows = (size_t)(o->rows_per_unit * units + o->fixed_rows);

@@ -162,11 +162,6 @@ static double nice_step(double length, int parts, int *decimals)
 
 /* ---- the frame ---- */
 
-static bool lies_in_region(const struct snug_operand *operand)
-{
-    return operand->kind != SNUG_OPERAND_KIND_WEIGHT && operand->first_step >= 0;
-}
-
 static void put_head(const struct drawing *d, const char *title, size_t peak, size_t bound)
 {
     struct snug_text *text = d->text;
@@ -174,7 +169,7 @@ static void put_head(const struct drawing *d, const char *title, size_t peak, si
     char bytes[24];
     for (int i = 0; i < d->program->operand_count; i++) {
         const struct snug_operand *operand = &d->program->operands[i];
-        operands += lies_in_region(operand);
+        operands += snug_operand_lies_in_region(operand);
         if (operand->kind == SNUG_OPERAND_KIND_WEIGHT)
             weights += operand->bytes;
     }
@@ -272,7 +267,7 @@ static void put_legend(const struct drawing *d)
             continue;
         for (int i = 0; i < d->program->operand_count; i++) {
             const struct snug_operand *operand = &d->program->operands[i];
-            if (lies_in_region(operand) && (size_t)operand->kind == k) {
+            if (snug_operand_lies_in_region(operand) && (size_t)operand->kind == k) {
                 count++;
                 bytes += (double)operand->bytes;
             }
@@ -343,15 +338,15 @@ static void put_operands(const struct drawing *d)
     for (int small = 0; small < 2; small++)
         for (int i = 0; i < d->program->operand_count; i++) {
             const struct snug_operand *operand = &d->program->operands[i];
-            if (lies_in_region(operand) && is_small(d, operand) == (small == 1))
+            if (snug_operand_lies_in_region(operand) && is_small(d, operand) == (small == 1))
                 put_operand(d, operand);
         }
 }
 
 static bool alike(const struct snug_operand *a, const struct snug_operand *b)
 {
-    return lies_in_region(a) && lies_in_region(b) && a->kind == b->kind && a->bytes == b->bytes &&
-           a->first_step == b->first_step && a->last_step == b->last_step;
+    return snug_operand_lies_in_region(a) && snug_operand_lies_in_region(b) && a->kind == b->kind &&
+           a->bytes == b->bytes && a->first_step == b->first_step && a->last_step == b->last_step;
 }
 
 /* Wide bands that are too low for their names (keys and values of every layer) get one label. */
@@ -361,7 +356,7 @@ static void put_bands(const struct drawing *d)
     for (int i = 0; i < d->program->operand_count; i++) {
         double width = (double)(operands[i].last_step - operands[i].first_step + 1) * d->step_width;
         double height = (double)operands[i].bytes * d->byte_height;
-        if (!lies_in_region(&operands[i]) || width < 300 || height >= NAME_HEIGHT)
+        if (!snug_operand_lies_in_region(&operands[i]) || width < 300 || height >= NAME_HEIGHT)
             continue;
         int earlier = 0, count = 0, last = i;
         while (earlier < i && !alike(&operands[earlier], &operands[i]))
@@ -429,7 +424,7 @@ enum snug_status snug_program_timeline_svg(const struct snug_program *program, c
 {
     for (int i = 0; i < program->operand_count; i++) {
         const struct snug_operand *operand = &program->operands[i];
-        if (lies_in_region(operand) &&
+        if (snug_operand_lies_in_region(operand) &&
             (operand->offset > peak_bytes || operand->bytes > peak_bytes - operand->offset))
             return snug_error_set(error, SNUG_STATUS_SHAPE,
                                   "timeline: %s ends beyond the peak of %zu bytes: the program was "
