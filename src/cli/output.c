@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MAX_ROW_BYTES ((size_t)64 << 20)
+
 static const char *const format_names[] = {"jsonl", "json", "csv", "table"};
 
 bool snug_output_format_parse(const char *name, enum snug_output_format *out)
@@ -40,7 +42,9 @@ static enum snug_status flush(struct snug_output *output, struct snug_error *err
                              output->text.length ||
                          fflush(stdout)))
         status = snug_error_set(error, SNUG_STATUS_IO, "standard output: %s", strerror(errno));
-    snug_text_clear(&output->text);
+    /* Given back, not kept: a row longer than all before would look like memory that is lost. */
+    snug_text_free(&output->text);
+    snug_text_init(&output->text, output->allocator, MAX_ROW_BYTES);
     return status;
 }
 
@@ -49,7 +53,7 @@ enum snug_status snug_output_open(struct snug_output *output, const char *path,
                                   const struct snug_allocator *allocator, struct snug_error *error)
 {
     *output = (struct snug_output){.format = format, .schema = schema, .allocator = allocator};
-    snug_text_init(&output->text, allocator, (size_t)64 << 20);
+    snug_text_init(&output->text, allocator, MAX_ROW_BYTES);
     output->names = snug_alloc_array(allocator, schema->field_count, sizeof *output->names);
     if (!output->names)
         return snug_error_memory(error, schema->field_count * sizeof *output->names, "the output");

@@ -86,8 +86,13 @@ SNUG_CHECK_RESULT enum snug_status snug_resize(const unsigned char *source, int6
                                                const struct snug_allocator *allocator,
                                                unsigned char *target, struct snug_error *error);
 
-/* ---- InternVL tiles (internvl3.md 7.1) ---- */
+/* ---- tiles ---- */
+enum snug_tiling {
+    SNUG_TILING_STRETCH, /* InternVL: the picture is stretched to the grid (internvl.md) */
+    SNUG_TILING_FIT      /* Llama: it keeps its proportions, top left on black (llama_vision.md) */
+};
 struct snug_tile_options {
+    enum snug_tiling tiling;
     int64_t tile_side;            /* 448 */
     int64_t min_tiles, max_tiles; /* without the thumbnail; 1 <= min <= max <= SNUG_MAX_TILES */
     bool thumbnail;               /* appended last when there is more than one tile */
@@ -96,6 +101,7 @@ struct snug_tile_options {
 };
 struct snug_tile_grid {
     int64_t columns, rows, tiles; /* tiles includes the thumbnail */
+    int64_t width, height;        /* of the resized picture on the canvas */
 };
 /* The grid for a picture of width x height: float64 rule, ascending products, ties as the
  * reference. */

@@ -65,11 +65,28 @@ struct snug_norm {
     int64_t y_ld;
 };
 
-/* x[r, c] = x[r, c] + (g[c] * y[r, c]); without g: x + y. g optional [cols]. */
+/* x[r, c] = x[r, c] + (g[c] * y[r, c]); without g: x + y. g optional [cols]. With gate (optional,
+ * one number; not with g): x + (tanh(gate[0]) * y). mask optional [rows]: a row whose mask is 0 is
+ * left as it is. */
 struct snug_residual {
     int64_t rows, cols;
     float *x;
     const float *y, *g;
+    const float *gate;
+    const int32_t *mask;
+};
+
+/* x[r, c] = x[r, c] + (g * table[i, c]), i = index[r], without index r mod table_rows; i = -1
+ * leaves the row as it is. g = tanh(gate[0]), complement: 1 - tanh(gate[0]). table [table_rows,
+ * cols]: rows of f32, f16 or bf16, widened exactly. */
+struct snug_add_rows {
+    int64_t rows, cols, table_rows;
+    float *x;
+    const int32_t *index; /* [rows] in [-1, table_rows), optional */
+    enum snug_dtype table_dtype;
+    const void *table;
+    const float *gate;
+    bool complement;
 };
 
 /* In place or not, elementwise. gelu (erf form): y = gelu(x). silu_mul: y = silu(x) * up. */
@@ -108,6 +125,8 @@ struct snug_kv_store {
     int64_t caches;                   /* how many there are; only looked at with slots */
     const int32_t *slots, *positions; /* [sequences], both optional */
     bool *non_finite;                 /* [sequences], optional; set to true, never to false */
+    const int32_t *source; /* [rows_per_sequence], optional, one sequence only: row r is */
+    int64_t source_rows;   /* row source[r] of the source_rows that k and v have */
 };
 /* The cache of sequence s, and the position of its first row (kv_store, attention). */
 static inline int64_t snug_slot_of(const int32_t *slots, int64_t s)
@@ -132,8 +151,10 @@ static inline int64_t snug_v_cache_elements(int64_t capacity, int64_t head_dim)
 
 /* Attention, rule 6. q [rows, heads * head_dim]; query head h reads kv head h / (heads / kv_heads).
  * Sequence s reads cache slots[s], without slots cache s. Its row r has position positions[s] + r,
- * without positions first_position + r, and sees keys [0, position] if causal, else [0, keys). q is
- * multiplied by scale first. out [rows, heads * head_dim]; must not alias q. */
+ * without positions first_position + r, and sees keys [0, position] if causal, else [0, keys), or
+ * with first_keys and key_counts [first_keys[s], first_keys[s] + key_counts[s]), below keys. A row
+ * that sees no key is +0. q is multiplied by scale first. out [rows, heads * head_dim]; must not
+ * alias q. */
 struct snug_attention {
     int64_t sequences, rows_per_sequence, heads, kv_heads, head_dim, capacity, first_position, keys;
     bool causal;
@@ -142,8 +163,9 @@ struct snug_attention {
     int64_t q_ld;
     enum snug_dtype dtype;
     const void *k_cache, *v_cache;
-    int64_t caches;                   /* how many there are; only looked at with slots */
-    const int32_t *slots, *positions; /* [sequences], both optional; positions: causal only */
+    int64_t caches;                         /* how many there are; only looked at with slots */
+    const int32_t *slots, *positions;       /* [sequences], both optional; positions: causal only */
+    const int32_t *first_keys, *key_counts; /* [sequences], both or none; not causal only */
     float *out;
     int64_t out_ld;
 };
@@ -156,12 +178,13 @@ struct snug_patches {
     float *y;
 };
 
-/* y [tiles, 1 + count, d]: row 0 = cls + position[0], row 1 + i = x[i] + position[1 + i]. */
+/* y [tiles, 1 + count, d]: row 0 = cls + position[0], row 1 + i = x[i] + position[1 + i]; without
+ * position the rows as they are. */
 struct snug_vision_embed {
     int64_t tiles, count, d;
     const float *x;        /* [tiles, count, d] */
     const float *cls;      /* [d] */
-    const float *position; /* [1 + count, d] */
+    const float *position; /* [1 + count, d], optional */
     float *y;
 };
 
@@ -213,6 +236,7 @@ struct snug_ops {
     enum snug_status (*layer_norm)(const struct snug_norm *args, struct snug_pool *pool);
     enum snug_status (*rms_norm)(const struct snug_norm *args, struct snug_pool *pool);
     enum snug_status (*residual)(const struct snug_residual *args, struct snug_pool *pool);
+    enum snug_status (*add_rows)(const struct snug_add_rows *args, struct snug_pool *pool);
     enum snug_status (*gelu)(const struct snug_unary *args, struct snug_pool *pool);
     enum snug_status (*silu_mul)(const struct snug_unary *args, struct snug_pool *pool);
     enum snug_status (*rope)(const struct snug_rope *args, struct snug_pool *pool);
