@@ -1,4 +1,4 @@
-/* Pictures: bytes in, rows of 8-bit RGB out; Pillow-exact resampling; InternVL tiles.
+/* Pictures: bytes in, rows of 8-bit RGB out; Pillow-exact resampling; tiles.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #ifndef SNUG_DOCUMENT_IMAGE_H
 #define SNUG_DOCUMENT_IMAGE_H
@@ -93,9 +93,10 @@ enum snug_tiling {
 };
 struct snug_tile_options {
     enum snug_tiling tiling;
-    int64_t tile_side;            /* 448 */
+    int64_t tile_side;            /* InternVL 448, Llama 560 */
     int64_t min_tiles, max_tiles; /* without the thumbnail; 1 <= min <= max <= SNUG_MAX_TILES */
     bool thumbnail;               /* appended last when there is more than one tile */
+                                  /* FIT: min_tiles is 1, and there is no thumbnail */
     enum snug_filter filter;
     float mean[3], std[3];
 };
@@ -103,19 +104,24 @@ struct snug_tile_grid {
     int64_t columns, rows, tiles; /* tiles includes the thumbnail */
     int64_t width, height;        /* of the resized picture on the canvas */
 };
-/* The grid for a picture of width x height: float64 rule, ascending products, ties as the
- * reference. */
+/* The grid for a picture of width x height: float64 rules, ties as the references. FIT: of the
+ * grids of rows * columns <= max_tiles; the tiles of the grid alone are made, no more to fill up.
+ */
 struct snug_tile_grid snug_tile_choose(int64_t width, int64_t height,
                                        const struct snug_tile_options *options);
+/* 1 + where this grid stands in FIT's list: all of rows * columns <= max_tiles, rows ascending,
+ * then columns ascending. 0 if it is not in it. max_tiles <= SNUG_MAX_TILES. */
+int snug_tile_aspect_id(int64_t rows, int64_t columns, int64_t max_tiles);
 
-/* One tile [side][side][3] to out[3][side][side] f32, (v / 255 - mean) / std with true divisions.
- */
+/* One tile [side][side][3] to out[3][side][side] f32, (v / 255 - mean) / std with true divisions;
+ * FIT: f32(f64(v) * 0.00392156862745098) in place of v / 255. */
 void snug_tile_normalise(const unsigned char *tile, const struct snug_tile_options *options,
                          float *out);
 
 /* A picture to its tiles, row by row: the grid is chosen from the header's size, canvas and
  * thumbnail are resampled from the same rows. *tiles: RGB bytes [tiles][side][side][3] from
- * `allocator`, the caller's. Errors: those of snug_image_read, SHAPE (options), MEMORY. */
+ * `allocator`, the caller's; the grid's by rows, black (0) where the picture does not reach.
+ * Errors: those of snug_image_read, SHAPE (options), MEMORY. */
 SNUG_CHECK_RESULT enum snug_status
 snug_tiles_read(struct snug_bytes *bytes, const struct snug_image_limits *limits,
                 const struct snug_tile_options *options, const struct snug_allocator *allocator,

@@ -1,8 +1,14 @@
-/* InternVL's tiles: the picture stretched to a grid of squares whose proportions come nearest to
- * its own, and the whole picture once more in one square (the thumbnail, last). Neither picture nor
- * canvas is ever held: a row of the picture goes into two resamplers, and a row of the canvas that
- * comes out is cut into the tiles at once. Facts: internvl3.md, 7.1. Copyright snug contributors.
- * SPDX-License-Identifier: Apache-2.0 */
+/* A picture to tiles: squares of bytes, cut row by row from a canvas of rows x columns of them.
+ * There are two ways to lay a picture on a canvas:
+ *
+ *     STRETCH  InternVL   the grid whose proportions come nearest, the picture stretched to all of
+ *                         it, and the whole picture once more in one square (the thumbnail, last)
+ *     FIT      Llama      the grid that the picture fills best, the picture in its own proportions
+ *                         at the top left, the rest black
+ *
+ * Neither picture nor canvas is ever held: a row of the picture goes into the resamplers, and a row
+ * of the canvas that comes out is cut into the tiles at once. Facts: internvl.md, llama_vision.md.
+ * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "document/image_internal.h"
 #include "document/resize.h"
 
@@ -11,11 +17,11 @@
 
 #define LEVELS 256
 
-struct snug_tile_grid snug_tile_choose(int64_t width, int64_t height,
-                                       const struct snug_tile_options *options)
+/* ---- the grid ---- */
+
+static struct snug_tile_grid choose_stretch(int64_t width, int64_t height,
+                                            const struct snug_tile_options *options)
 {
-    SNUG_ASSERT(width >= 1 && height >= 1 && options->tile_side >= 1 && options->min_tiles >= 1 &&
-                options->max_tiles >= options->min_tiles);
     double aspect = (double)width / (double)height, area = (double)width * (double)height;
     double side = (double)options->tile_side, best = INFINITY;
     int64_t columns = 1, rows = 1;
@@ -35,7 +41,88 @@ struct snug_tile_grid snug_tile_choose(int64_t width, int64_t height,
         }
     int64_t tiles = columns * rows;
     return (struct snug_tile_grid){columns, rows,
-                                   tiles > 1 && options->thumbnail ? tiles + 1 : tiles};
+                                   tiles > 1 && options->thumbnail ? tiles + 1 : tiles,
+                                   columns * options->tile_side, rows * options->tile_side};
+}
+
+/* The grid that the picture can fill with the least enlargement; if it is too large for all of
+ * them, the one that shrinks it least. Equally good: fewest tiles, then the first of the list. */
+static void choose_canvas(int64_t width, int64_t height, const struct snug_tile_options *options,
+                          struct snug_tile_grid *grid)
+{
+    double side = (double)options->tile_side, best = 0.0;
+    grid->tiles = 0;
+    for (int64_t rows = 1; rows <= options->max_tiles; rows++)
+        for (int64_t columns = 1; columns <= options->max_tiles / rows; columns++) {
+            double across = (double)columns * side / (double)width;
+            double down = (double)rows * side / (double)height;
+            double scale = across < down ? across : down;
+            bool is_better = best < 1.0 ? scale > best : scale >= 1.0 && scale < best;
+            if (!is_better && !(scale == best && rows * columns < grid->tiles))
+                continue;
+            best = scale;
+            grid->rows = rows;
+            grid->columns = columns;
+            grid->tiles = rows * columns;
+        }
+}
+
+static int64_t clamp(int64_t value, int64_t low, int64_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+/* floor(side * scale), between 1 and most. */
+static int64_t scaled_side(int64_t side, double scale, int64_t most)
+{
+    return clamp((int64_t)floor((double)side * scale), 1, most);
+}
+
+/* A side below the tile's may grow to it, a side beyond the canvas shrinks to it; the smaller of
+ * both factors goes for both sides. */
+static struct snug_tile_grid choose_fit(int64_t width, int64_t height,
+                                        const struct snug_tile_options *options)
+{
+    struct snug_tile_grid grid;
+    choose_canvas(width, height, options, &grid);
+    int64_t side = options->tile_side;
+    int64_t most_width = clamp(width, side, grid.columns * side);
+    int64_t most_height = clamp(height, side, grid.rows * side);
+    double across = (double)most_width / (double)width;
+    double down = (double)most_height / (double)height;
+    bool is_wide = across < down;
+    grid.width = is_wide ? most_width : scaled_side(width, down, most_width);
+    grid.height = is_wide ? scaled_side(height, across, most_height) : most_height;
+    return grid;
+}
+
+struct snug_tile_grid snug_tile_choose(int64_t width, int64_t height,
+                                       const struct snug_tile_options *options)
+{
+    SNUG_ASSERT(width >= 1 && height >= 1 && options->tile_side >= 1 && options->min_tiles >= 1 &&
+                options->max_tiles >= options->min_tiles);
+    return options->tiling == SNUG_TILING_FIT ? choose_fit(width, height, options)
+                                              : choose_stretch(width, height, options);
+}
+
+int snug_tile_aspect_id(int64_t rows, int64_t columns, int64_t max_tiles)
+{
+    SNUG_ASSERT(max_tiles <= SNUG_MAX_TILES);
+    if (rows < 1 || columns < 1 || rows > max_tiles || columns > max_tiles / rows)
+        return 0;
+    int64_t before = 0;
+    for (int64_t r = 1; r < rows; r++)
+        before += max_tiles / r;
+    return (int)(before + columns);
+}
+
+/* ---- floats ---- */
+
+static float scaled_sample(int value, enum snug_tiling tiling)
+{
+    if (tiling == SNUG_TILING_FIT)
+        return (float)((double)value * 0.00392156862745098);
+    return (float)value / 255.0f;
 }
 
 void snug_tile_normalise(const unsigned char *tile, const struct snug_tile_options *options,
@@ -45,7 +132,7 @@ void snug_tile_normalise(const unsigned char *tile, const struct snug_tile_optio
     float table[3][LEVELS];
     for (int c = 0; c < 3; c++)
         for (int v = 0; v < LEVELS; v++) {
-            float scaled = (float)v / 255.0f;
+            float scaled = scaled_sample(v, options->tiling);
             float centred = scaled - options->mean[c];
             table[c][v] = centred / options->std[c];
         }
@@ -65,7 +152,7 @@ struct tiler {
     const struct snug_allocator *allocator;
     struct snug_tile_grid grid;
     struct snug_resampler canvas, thumbnail; /* the thumbnail's unused if there is none */
-    unsigned char *row;                      /* of the canvas */
+    unsigned char *row;                      /* of the canvas, black right of the picture */
     unsigned char *tiles;                    /* [tiles][side][side][3] */
 };
 
@@ -85,8 +172,7 @@ size_t snug_tiles_bytes(int64_t width, int64_t height, const struct snug_tile_op
     struct snug_tile_grid grid = snug_tile_choose(width, height, options);
     int64_t side = options->tile_side;
     size_t bytes = tile_bytes(options, grid.tiles) + (size_t)(grid.columns * side * 3) +
-                   snug_resampler_bytes(width, height, 3, grid.columns * side, grid.rows * side,
-                                        options->filter);
+                   snug_resampler_bytes(width, height, 3, grid.width, grid.height, options->filter);
     if (has_thumbnail(&grid))
         bytes += snug_resampler_bytes(width, height, 3, side, side, options->filter);
     return bytes;
@@ -105,11 +191,13 @@ static enum snug_status tiler_begin(void *context, int64_t width, int64_t height
     t->grid = snug_tile_choose(width, height, t->options);
     size_t bytes = tile_bytes(t->options, t->grid.tiles);
     t->tiles = snug_alloc(t->allocator, bytes);
-    t->row = snug_alloc(t->allocator, (size_t)(t->grid.columns * side * 3));
+    t->row = snug_calloc(t->allocator, (size_t)(t->grid.columns * side), 3);
     if (!t->tiles || !t->row)
         return snug_error_memory(error, bytes, "tiles");
-    SNUG_TRY(snug_resampler_make(&t->canvas, width, height, 3, t->grid.columns * side,
-                                 t->grid.rows * side, t->options->filter, t->allocator, error));
+    if (t->grid.height < t->grid.rows * side)
+        memset(t->tiles, 0, bytes); /* no row comes for what is below the picture */
+    SNUG_TRY(snug_resampler_make(&t->canvas, width, height, 3, t->grid.width, t->grid.height,
+                                 t->options->filter, t->allocator, error));
     if (!has_thumbnail(&t->grid))
         return SNUG_STATUS_OK;
     return snug_resampler_make(&t->thumbnail, width, height, 3, side, side, t->options->filter,
@@ -169,15 +257,20 @@ static enum snug_status check(const struct snug_tile_options *options, struct sn
     bool is_good = options->tile_side >= 1 && options->tile_side <= SNUG_MAX_SIDE &&
                    options->min_tiles >= 1 && options->min_tiles <= options->max_tiles &&
                    options->max_tiles <= SNUG_MAX_TILES;
+    if (options->tiling == SNUG_TILING_FIT)
+        is_good = is_good && options->min_tiles == 1 && !options->thumbnail;
+    else
+        is_good = is_good && options->tiling == SNUG_TILING_STRETCH;
     for (int c = 0; c < 3; c++)
         is_good = is_good && isfinite(options->mean[c]) && isfinite(options->std[c]) &&
                   options->std[c] != 0.0f;
     if (is_good)
         return SNUG_STATUS_OK;
     return snug_error_set(error, SNUG_STATUS_SHAPE,
-                          "cannot cut a picture into %lld to %lld tiles of side %lld",
+                          "cannot cut a picture into %lld to %lld tiles of side %lld%s",
                           (long long)options->min_tiles, (long long)options->max_tiles,
-                          (long long)options->tile_side);
+                          (long long)options->tile_side,
+                          options->tiling == SNUG_TILING_FIT ? ", fitted, without thumbnail" : "");
 }
 
 enum snug_status snug_tiles_read(struct snug_bytes *bytes, const struct snug_image_limits *limits,

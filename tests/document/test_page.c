@@ -309,7 +309,7 @@ static void test_message(void **state)
     (void)state;
     const struct snug_image_limits limits = {.max_bytes = 1000000};
     struct snug_bytes bytes = {0};
-    struct snug_tile_grid grid = {7, 7, 7};
+    struct snug_tile_grid grid = {.tiles = 7};
     struct snug_error error = {0};
     unsigned char *tiles = NULL;
     assert_ok(snug_bytes_open(test_path("tests/golden/images/internvl/src/11_2480x3508.png"),

@@ -183,7 +183,7 @@ static void test_files_refused(void **state)
             struct snug_counting_allocator counting;
             struct snug_error error = {0};
             struct snug_bytes bytes = {0};
-            struct snug_tile_grid grid = {7, 7, 7};
+            struct snug_tile_grid grid = {.tiles = 7};
             unsigned char *tiles = NULL;
             snug_counting_allocator_init(&counting, snug_allocator_heap(), n);
             enum snug_status status =
@@ -209,7 +209,7 @@ static void test_files_refused(void **state)
         struct snug_counting_allocator counting;
         struct snug_error error = {0};
         struct snug_blob blob = {0};
-        struct snug_tile_grid grid = {7, 7, 7};
+        struct snug_tile_grid grid = {.tiles = 7};
         unsigned char *tiles = NULL;
         assert_ok(snug_file_read(path_of(files[i]), 1 << 20, snug_allocator_heap(), &blob, &error));
         struct snug_bytes bytes = snug_bytes_of(files[i], blob.data, blob.size - 20);
@@ -232,7 +232,7 @@ static void test_errors(void **state)
     for (int i = 0; i < 9; i++) {
         struct snug_tile_options options = default_options();
         struct snug_image image = {1, 1, pixels, heap};
-        struct snug_tile_grid grid = {7, 7, 7};
+        struct snug_tile_grid grid = {.tiles = 7};
         unsigned char *tiles = NULL;
         struct snug_error error = {0};
         switch (i) {

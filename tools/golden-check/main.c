@@ -53,7 +53,7 @@ static const struct {
     {"chat", golden_check_chat},
     {"resize", golden_check_resize},
     {"internvl-tiles", golden_check_internvl_tiles},
-    {"mllama-tiles", check_later},
+    {"mllama-tiles", golden_check_mllama_tiles},
     {"mllama-masks", check_later},
     {"decode", golden_check_decode},
     {"malformed-images", golden_check_malformed_images},
