@@ -113,8 +113,8 @@ struct snug_tile_grid snug_tile_choose(int64_t width, int64_t height,
  * then columns ascending. 0 if it is not in it. max_tiles <= SNUG_MAX_TILES. */
 int snug_tile_aspect_id(int64_t rows, int64_t columns, int64_t max_tiles);
 
-/* One tile [side][side][3] to out[3][side][side] f32, (v / 255 - mean) / std with true divisions;
- * FIT: f32(f64(v) * 0.00392156862745098) in place of v / 255. */
+/* One tile [side][side][3] to out[3][side][side] f32, (v / 255 - mean) / std with true divisions.
+ * v / 255 is also f32(f64(v) * 0.00392156862745098), as Llama's reference has it, to the bit. */
 void snug_tile_normalise(const unsigned char *tile, const struct snug_tile_options *options,
                          float *out);
 

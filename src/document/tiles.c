@@ -118,13 +118,6 @@ int snug_tile_aspect_id(int64_t rows, int64_t columns, int64_t max_tiles)
 
 /* ---- floats ---- */
 
-static float scaled_sample(int value, enum snug_tiling tiling)
-{
-    if (tiling == SNUG_TILING_FIT)
-        return (float)((double)value * 0.00392156862745098);
-    return (float)value / 255.0f;
-}
-
 void snug_tile_normalise(const unsigned char *tile, const struct snug_tile_options *options,
                          float *out)
 {
@@ -132,7 +125,8 @@ void snug_tile_normalise(const unsigned char *tile, const struct snug_tile_optio
     float table[3][LEVELS];
     for (int c = 0; c < 3; c++)
         for (int v = 0; v < LEVELS; v++) {
-            float scaled = scaled_sample(v, options->tiling);
+            /* For every v the same float as FIT's f32(f64(v) * 0.00392156862745098). */
+            float scaled = (float)v / 255.0f;
             float centred = scaled - options->mean[c];
             table[c][v] = centred / options->std[c];
         }
@@ -266,11 +260,10 @@ static enum snug_status check(const struct snug_tile_options *options, struct sn
                   options->std[c] != 0.0f;
     if (is_good)
         return SNUG_STATUS_OK;
-    return snug_error_set(error, SNUG_STATUS_SHAPE,
-                          "cannot cut a picture into %lld to %lld tiles of side %lld%s",
-                          (long long)options->min_tiles, (long long)options->max_tiles,
-                          (long long)options->tile_side,
-                          options->tiling == SNUG_TILING_FIT ? ", fitted, without thumbnail" : "");
+    return snug_error_set(
+        error, SNUG_STATUS_SHAPE, "cannot cut a picture into %lld to %lld tiles of side %lld%s",
+        (long long)options->min_tiles, (long long)options->max_tiles, (long long)options->tile_side,
+        options->tiling == SNUG_TILING_FIT ? " (a fitted one: from 1 tile on, no thumbnail)" : "");
 }
 
 enum snug_status snug_tiles_read(struct snug_bytes *bytes, const struct snug_image_limits *limits,

@@ -214,17 +214,25 @@ static void write_picture(FILE *file, enum kind kind, int width, int height)
 
 /* ---- the cost ---- */
 
-static const struct snug_tile_options options = {.tile_side = 448,
+static const struct snug_tile_options stretch = {.tile_side = 448,
                                                  .min_tiles = 1,
                                                  .max_tiles = 12,
                                                  .thumbnail = true,
                                                  .filter = SNUG_FILTER_BICUBIC,
                                                  .mean = {0.5f, 0.5f, 0.5f},
                                                  .std = {0.5f, 0.5f, 0.5f}};
+static const struct snug_tile_options fit = {.tiling = SNUG_TILING_FIT,
+                                             .tile_side = 560,
+                                             .min_tiles = 1,
+                                             .max_tiles = 4,
+                                             .filter = SNUG_FILTER_BILINEAR,
+                                             .mean = {0.5f, 0.5f, 0.5f},
+                                             .std = {0.5f, 0.5f, 0.5f}};
 
 /* Reads the file; the most that was out at a time. */
-static size_t measure(const char *path, const struct snug_image_limits *limits,
-                      enum snug_status wanted, size_t *file_bytes)
+static size_t measure(const char *path, const struct snug_tile_options *options,
+                      const struct snug_image_limits *limits, enum snug_status wanted,
+                      size_t *file_bytes)
 {
     struct meter meter;
     struct snug_bytes bytes = {0};
@@ -235,7 +243,7 @@ static size_t measure(const char *path, const struct snug_image_limits *limits,
     assert_ok(snug_bytes_open(path, SNUG_MAX_DOCUMENT_BYTES, &meter.allocator, &bytes, &error));
     *file_bytes = (size_t)bytes.size;
     enum snug_status status =
-        snug_tiles_read(&bytes, limits, &options, &meter.allocator, &grid, &tiles, &error);
+        snug_tiles_read(&bytes, limits, options, &meter.allocator, &grid, &tiles, &error);
     if (status != wanted)
         fail_msg("%s (%s), expected %s", snug_status_text(status), status ? error.message : "",
                  snug_status_text(wanted));
@@ -245,7 +253,8 @@ static size_t measure(const char *path, const struct snug_image_limits *limits,
     return meter.top;
 }
 
-static void check_cost(enum kind kind, int width, int height)
+static void check_cost(const struct snug_tile_options *options, enum kind kind, int width,
+                       int height)
 {
     char path[] = "/tmp/snug-page-XXXXXX";
     int fd = mkstemp(path);
@@ -254,11 +263,11 @@ static void check_cost(enum kind kind, int width, int height)
     write_picture(file, kind, width, height);
     assert_int_equal(fclose(file), 0);
 
-    size_t file_bytes, top = measure(path, NULL, SNUG_STATUS_OK, &file_bytes);
+    size_t file_bytes, top = measure(path, options, NULL, SNUG_STATUS_OK, &file_bytes);
     bool whole = kind >= FIRST_WHOLE;
-    size_t said = whole ? snug_page_bytes_whole(width, height, &options) +
+    size_t said = whole ? snug_page_bytes_whole(width, height, options) +
                               (kind >= WEBP_LOSSY ? file_bytes : 0)
-                        : snug_page_bytes(width, height, &options);
+                        : snug_page_bytes(width, height, options);
     /* Not more than that; nor so much less that the figure is of no use. The allowance for
      * libraries: 80 KiB and 180 bytes a pixel of width. A whole picture has 3 bytes a pixel, the
      * figure allows for 8 more. */
@@ -271,9 +280,9 @@ static void check_cost(enum kind kind, int width, int height)
                  said);
     /* The figure is enough as a limit, and a limit below what is needed refuses. */
     struct snug_image_limits limits = {.max_bytes = said};
-    assert_int_equal(measure(path, &limits, SNUG_STATUS_OK, &file_bytes), top);
+    assert_int_equal(measure(path, options, &limits, SNUG_STATUS_OK, &file_bytes), top);
     limits.max_bytes = top - 1;
-    assert_true(measure(path, &limits, SNUG_STATUS_DOES_NOT_FIT, &file_bytes) <=
+    assert_true(measure(path, options, &limits, SNUG_STATUS_DOES_NOT_FIT, &file_bytes) <=
                 SNUG_BYTES_WINDOW + file_bytes + 65536);
     assert_int_equal(remove(path), 0);
 }
@@ -285,22 +294,32 @@ static void test_costs(void **state)
                                    {200, 3000},  {1, 700},   {9000, 1},  {448, 448}};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         for (int kind = 0; kind < KINDS; kind++)
-            check_cost((enum kind)kind, sizes[i][0], sizes[i][1]);
+            check_cost(&stretch, (enum kind)kind, sizes[i][0], sizes[i][1]);
+    /* From 1 on: the page is dear to write. */
+    for (size_t i = 1; i < sizeof sizes / sizeof sizes[0]; i++)
+        for (int kind = 0; kind < KINDS; kind++)
+            check_cost(&fit, (enum kind)kind, sizes[i][0], sizes[i][1]);
 }
 
 /* Turned pictures: the golden files of every orientation, as small as they are. */
-static void test_orientations(void **state)
+static void check_orientations(const struct snug_tile_options *options)
 {
-    (void)state;
     for (int orientation = 1; orientation <= 8; orientation++) {
         char name[128];
         size_t file_bytes;
         snprintf(name, sizeof name, "tests/golden/images/decode/in/exif_%d.jpg", orientation);
-        size_t top = measure(test_path(name), NULL, SNUG_STATUS_OK, &file_bytes);
-        size_t said = orientation <= 2 ? snug_page_bytes(24, 16, &options)
-                                       : snug_page_bytes_whole(16, 24, &options);
+        size_t top = measure(test_path(name), options, NULL, SNUG_STATUS_OK, &file_bytes);
+        size_t said = orientation <= 2 ? snug_page_bytes(24, 16, options)
+                                       : snug_page_bytes_whole(16, 24, options);
         assert_true(top <= said);
     }
+}
+
+static void test_orientations(void **state)
+{
+    (void)state;
+    check_orientations(&stretch);
+    check_orientations(&fit);
 }
 
 /* The message helps: size, need, limit. */
@@ -315,7 +334,7 @@ static void test_message(void **state)
     assert_ok(snug_bytes_open(test_path("tests/golden/images/internvl/src/11_2480x3508.png"),
                               1 << 24, snug_allocator_heap(), &bytes, &error));
     assert_int_equal(
-        snug_tiles_read(&bytes, &limits, &options, snug_allocator_heap(), &grid, &tiles, &error),
+        snug_tiles_read(&bytes, &limits, &stretch, snug_allocator_heap(), &grid, &tiles, &error),
         SNUG_STATUS_DOES_NOT_FIT);
     assert_non_null(strstr(error.message, "2480 x 3508"));
     assert_non_null(strstr(error.message, "MiB"));

@@ -1,4 +1,5 @@
-/* Tests of document/tiles.c. More results to the byte: golden-check, kind "internvl-tiles".
+/* Tests of document/tiles.c: InternVL's tiles, and errors of both ways (more of Llama's:
+ * test_tiles_fit.c). More results to the byte: golden-check, kind "internvl-tiles".
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "../check.h"
 
@@ -18,6 +19,16 @@ static struct snug_tile_options default_options(void)
         .mean = {0.485f, 0.456f, 0.406f},
         .std = {0.229f, 0.224f, 0.225f},
     };
+}
+
+static struct snug_tile_options fit_options(void)
+{
+    struct snug_tile_options options = default_options();
+    options.tiling = SNUG_TILING_FIT;
+    options.max_tiles = 4;
+    options.thumbnail = false;
+    options.filter = SNUG_FILTER_BILINEAR;
+    return options;
 }
 
 /* ---- grids ---- */
@@ -59,6 +70,8 @@ static void test_grids(void **state)
         assert_int_equal(grid.columns, cases[i].columns);
         assert_int_equal(grid.rows, cases[i].rows);
         assert_int_equal(grid.tiles, cases[i].tiles);
+        assert_int_equal(grid.width, cases[i].columns * 448);
+        assert_int_equal(grid.height, cases[i].rows * 448);
     }
 }
 
@@ -173,12 +186,10 @@ static void test_files(void **state)
 }
 
 /* Every allocation refused in turn, and the file cut in the middle: no tiles, nothing left. */
-static void test_files_refused(void **state)
+static void check_refusals(struct snug_tile_options options)
 {
-    (void)state;
-    for (size_t i = 0; i < FILES; i++) {
-        struct snug_tile_options options = default_options();
-        options.tile_side = 20;
+    options.tile_side = 20;
+    for (size_t i = 0; i < FILES; i++)
         for (uint64_t n = 1;; n++) {
             struct snug_counting_allocator counting;
             struct snug_error error = {0};
@@ -199,13 +210,11 @@ static void test_files_refused(void **state)
             snug_bytes_close(&bytes);
             assert_int_equal(counting.live, 0);
             if (!counting.failed) {
-                assert_true(n > 10);
+                assert_true(n > 5);
                 break;
             }
         }
-    }
     for (size_t i = 0; i < FILES; i++) {
-        struct snug_tile_options options = default_options();
         struct snug_counting_allocator counting;
         struct snug_error error = {0};
         struct snug_blob blob = {0};
@@ -224,13 +233,20 @@ static void test_files_refused(void **state)
     }
 }
 
+static void test_files_refused(void **state)
+{
+    (void)state;
+    check_refusals(default_options());
+    check_refusals(fit_options());
+}
+
 static void test_errors(void **state)
 {
     (void)state;
     unsigned char pixels[3] = {0};
     const struct snug_allocator *heap = snug_allocator_heap();
-    for (int i = 0; i < 9; i++) {
-        struct snug_tile_options options = default_options();
+    for (int i = 0; i < 13; i++) {
+        struct snug_tile_options options = i < 9 ? default_options() : fit_options();
         struct snug_image image = {1, 1, pixels, heap};
         struct snug_tile_grid grid = {.tiles = 7};
         unsigned char *tiles = NULL;
@@ -260,8 +276,20 @@ static void test_errors(void **state)
         case 7:
             options.std[1] = 0.0f;
             break;
-        default:
+        case 8:
             options.mean[2] = NAN;
+            break;
+        case 9:
+            options.thumbnail = true;
+            break;
+        case 10:
+            options.min_tiles = 2;
+            break;
+        case 11:
+            options.tiling = (enum snug_tiling)(SNUG_TILING_FIT + 1);
+            break;
+        default:
+            options.max_tiles = 0;
             break;
         }
         enum snug_status status = snug_tiles_make(&image, &options, heap, &grid, &tiles, &error);
@@ -273,11 +301,9 @@ static void test_errors(void **state)
     }
 }
 
-static void test_refused_memory(void **state)
+static void check_refused_memory(struct snug_tile_options options)
 {
-    (void)state;
     static unsigned char pixels[30 * 14 * 3];
-    struct snug_tile_options options = default_options();
     options.tile_side = 8;
     uint64_t n = 1;
     for (;; n++) {
@@ -299,7 +325,14 @@ static void test_refused_memory(void **state)
         assert_null(u8);
         assert_int_equal(counting.live, 0);
     }
-    assert_true(n > 10);
+    assert_true(n > 5);
+}
+
+static void test_refused_memory(void **state)
+{
+    (void)state;
+    check_refused_memory(default_options());
+    check_refused_memory(fit_options());
 }
 
 int main(void)
