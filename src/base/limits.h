@@ -45,6 +45,7 @@
 #define SNUG_MAX_FIELD_NAME_BYTES 128
 #define SNUG_MAX_ANSWER_BYTES (4u << 20)
 #define SNUG_MAX_NEW_TOKENS 100000
+#define SNUG_MAX_PICTURES 64 /* of one prompt */
 #define SNUG_MAX_PARALLEL 64 /* documents that decode together */
 
 #endif

@@ -32,19 +32,26 @@ static void add_weights(const struct snug_model *model, struct snug_consumers *l
     }
 }
 
+static const char *scratch_name(const char *phase)
+{
+    static const char *const names[] = {"scratch.vision", "scratch.projector", "scratch.prefill",
+                                        "scratch.decode"};
+    size_t i = 0;
+    while (i + 1 < sizeof names / sizeof *names && strcmp(names[i] + 8, phase))
+        i++;
+    return names[i];
+}
+
 /* What is alive when the region is fullest. */
 static void add_region(const struct snug_timeline *timeline, struct snug_consumers *list)
 {
-    static const char *const names[SNUG_MAX_PHASES] = {"scratch.vision", "scratch.prefill",
-                                                       "scratch.decode"};
     const struct snug_program *program = timeline->program;
     const struct snug_moment *peak = &timeline->moments[timeline->peak_step];
-    int skipped = SNUG_MAX_PHASES - 1 - program->phase_count; /* no vision phase without tiles */
     for (int p = 0; p < program->phase_count; p++) {
         const struct snug_phase *phase = &program->phases[p];
         bool fullest = timeline->peak_step >= phase->first_step &&
                        timeline->peak_step < phase->first_step + phase->step_count;
-        add(list, names[p + skipped], fullest ? peak->bytes[SNUG_USE_SCRATCH] : 0,
+        add(list, scratch_name(phase->name), fullest ? peak->bytes[SNUG_USE_SCRATCH] : 0,
             timeline->phase_scratch_bytes[p]);
     }
     add(list, "features", peak->bytes[SNUG_USE_FEATURES], timeline->own_bytes[SNUG_USE_FEATURES]);

@@ -16,10 +16,19 @@ const char *snug_stage_text(enum snug_stage stage)
 
 /* ---- asking ---- */
 
-bool snug_reader_goes_on(const struct snug_reader *reader, enum snug_stage stage, int64_t tokens)
+bool snug_reader_goes_on(struct snug_reader *reader, enum snug_stage stage, int64_t tokens)
 {
+    reader->stage = stage;
+    reader->stage_tokens = tokens;
     return !reader->options.progress ||
            reader->options.progress(reader->options.progress_context, stage, tokens);
+}
+
+bool snug_reader_still_goes_on(void *context)
+{
+    const struct snug_reader *reader = context;
+    return reader->options.progress(reader->options.progress_context, reader->stage,
+                                    reader->stage_tokens);
 }
 
 enum snug_status snug_reader_interrupted(struct snug_error *error)
@@ -34,32 +43,28 @@ static enum snug_status make_tiles(struct snug_asking *asking, struct snug_bytes
     struct snug_reader *reader = asking->reader;
     const struct snug_image_limits limits = {.max_pixels = reader->options.max_pixels,
                                              .max_bytes = reader->options.max_page_bytes};
-    struct snug_tile_grid grid = {0};
     double start = snug_clock_ms();
     if (!snug_reader_goes_on(reader, SNUG_STAGE_DECODE_IMAGE, 0))
         return snug_reader_interrupted(error);
     enum snug_status status = snug_tiles_read(bytes, &limits, &reader->tiles, reader->allocator,
-                                              &grid, &asking->pixels, error);
-    asking->tiles = grid.tiles;
-    asking->out->image_tokens = grid.tiles * reader->image_tokens.per_tile;
+                                              &asking->grid, &asking->pixels, error);
+    asking->out->image_tokens =
+        reader->image_tokens.per_tile ? asking->grid.tiles * reader->image_tokens.per_tile : 1;
     asking->out->timing.decode_image = snug_clock_ms() - start;
     return status;
 }
 
-static enum snug_status see_tiles(struct snug_asking *asking, struct snug_error *error)
+static enum snug_status see_picture(struct snug_asking *asking, struct snug_error *error)
 {
     struct snug_reader *reader = asking->reader;
     double start = snug_clock_ms();
-    int64_t side = reader->tiles.tile_side, batch = reader->session.options.vision_batch;
-    for (int64_t done = 0; done < asking->tiles; done += batch) {
-        if (!snug_reader_goes_on(reader, SNUG_STAGE_VISION, 0))
-            return snug_reader_interrupted(error);
-        int64_t now = asking->tiles - done < batch ? asking->tiles - done : batch;
-        enum snug_status status = snug_session_see_bytes(
-            &reader->session, asking->pixels + done * 3 * side * side, now, error);
-        if (status)
-            return status;
-    }
+    const struct snug_picture picture = {.tiles = asking->grid.tiles,
+                                         .rows = asking->grid.rows,
+                                         .columns = asking->grid.columns,
+                                         .bytes = asking->pixels};
+    if (!snug_reader_goes_on(reader, SNUG_STAGE_VISION, 0))
+        return snug_reader_interrupted(error);
+    SNUG_TRY(snug_session_see_picture(&reader->session, &picture, error));
     snug_free(reader->allocator, asking->pixels);
     asking->pixels = NULL;
     asking->out->timing.vision = snug_clock_ms() - start;
@@ -168,7 +173,7 @@ enum snug_status snug_asking_open(struct snug_asking *asking, struct snug_reader
         status = make_tiles(asking, bytes, error);
     if (!status)
         status = snug_chat_prompt_ids(&reader->chat, reader->tokenizer, &reader->image_tokens,
-                                      &asking->tiles, 1, reader->options.system,
+                                      &asking->grid.tiles, 1, reader->options.system,
                                       snug_text_c(&reader->prompt), &asking->prompt, error);
     if (!status)
         status = copy_prompt(&asking->prompt, arena, out, error);
@@ -185,15 +190,15 @@ static int64_t positions_of(const struct snug_asking *asking)
 
 bool snug_asking_fits(const struct snug_asking *asking)
 {
-    return snug_session_fits(&asking->reader->session, positions_of(asking), asking->tiles);
+    return snug_session_fits(&asking->reader->session, positions_of(asking), asking->grid.tiles);
 }
 
 enum snug_status snug_asking_start(struct snug_asking *asking, int slot, struct snug_error *error)
 {
     SNUG_TRY(snug_session_begin_slot(&asking->reader->session, slot, positions_of(asking),
-                                     asking->tiles, error));
+                                     asking->grid.tiles, error));
     asking->slot = slot;
-    SNUG_TRY(see_tiles(asking, error));
+    SNUG_TRY(see_picture(asking, error));
     return start_answer(asking, error);
 }
 

@@ -20,13 +20,17 @@ struct snug_reader {
     struct snug_text prompt; /* the user's text, the same for every document */
     struct snug_forecast forecast;
     struct snug_session session;
+    enum snug_stage stage; /* reported last */
+    int64_t stage_tokens;
 };
 
 /* Tokens of an answer at most: they belong to the request and never depend on memory. */
 int64_t snug_reader_token_limit(const struct snug_reader *reader);
 
 /* Reports a stage; false: the caller of the reader wants to stop. */
-bool snug_reader_goes_on(const struct snug_reader *reader, enum snug_stage stage, int64_t tokens);
+bool snug_reader_goes_on(struct snug_reader *reader, enum snug_stage stage, int64_t tokens);
+/* The same stage again, between the steps of a run (context: the reader, with a progress). */
+bool snug_reader_still_goes_on(void *context);
 enum snug_status snug_reader_interrupted(struct snug_error *error);
 
 /* One question to the model:
@@ -42,7 +46,7 @@ struct snug_asking {
     struct snug_arena *arena; /* the caller's, for what *out points to */
     struct snug_reading *out;
     unsigned char *pixels; /* tiles as bytes, until they have been seen */
-    int64_t tiles;
+    struct snug_tile_grid grid;
     struct snug_ids prompt;
     uint64_t document; /* its number for the sampler */
     int slot;          /* -1: none */

@@ -160,6 +160,8 @@ static enum snug_status advance(struct many *many, struct snug_error *error)
     enum snug_status status =
         snug_answering_advance(&many->reader->session, answers, count, &local);
     many->documents->decode_ms += snug_clock_ms() - before;
+    if (status == SNUG_STATUS_INTERRUPTED)
+        return snug_reader_interrupted(error);
     for (int64_t i = 0; i < count; i++) {
         if (status)
             settle(many, jobs[i], status, &local);

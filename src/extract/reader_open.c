@@ -44,6 +44,13 @@ static enum snug_status set_tiles(struct snug_reader *reader, struct snug_error 
 {
     const struct snug_reader_options *o = &reader->options;
     reader->tiles = reader->model->config.tiles;
+    if (reader->tiles.tiling == SNUG_TILING_FIT &&
+        (o->min_tiles > 1 || o->max_tiles > reader->model->config.vision.max_tiles))
+        return snug_error_set(error, SNUG_STATUS_USAGE,
+                              "%s: a picture's own shape decides its tiles, from 1 to %lld: leave "
+                              "out --min-tiles, and --max-tiles may be at most that",
+                              reader->model->name,
+                              (long long)reader->model->config.vision.max_tiles);
     if (o->max_tiles)
         reader->tiles.max_tiles = o->max_tiles;
     if (o->min_tiles)
@@ -57,7 +64,8 @@ static enum snug_status set_tiles(struct snug_reader *reader, struct snug_error 
     return SNUG_STATUS_OK;
 }
 
-static enum snug_status set_tokens(struct snug_reader *reader, struct snug_error *error)
+/* InternVL: <IMG_CONTEXT> for every row of a picture, between <img> and </img>. */
+static enum snug_status set_internvl_tokens(struct snug_reader *reader, struct snug_error *error)
 {
     const struct snug_model_config *config = &reader->model->config;
     struct snug_tokenizer *t = reader->tokenizer;
@@ -71,14 +79,39 @@ static enum snug_status set_tokens(struct snug_reader *reader, struct snug_error
         return snug_error_set(error, SNUG_STATUS_MODEL,
                               "%s: the tokeniser has no <img>, <IMG_CONTEXT> and </img>",
                               reader->model->name);
-    if (config->image_token_id >= 0 && config->image_token_id != context)
-        return snug_error_set(
-            error, SNUG_STATUS_MODEL,
-            "%s: image_token_id is %lld in config.json, but <IMG_CONTEXT> is %d in the tokeniser",
-            reader->model->name, (long long)config->image_token_id, (int)context);
+    if (config->image_token_id < 0 || config->image_token_id == context)
+        return SNUG_STATUS_OK;
+    return snug_error_set(
+        error, SNUG_STATUS_MODEL,
+        "%s: image_token_id is %lld in config.json, but <IMG_CONTEXT> is %d in the tokeniser",
+        reader->model->name, (long long)config->image_token_id, (int)context);
+}
+
+/* Llama: one <|image|> for a picture. Tokenisers from Meta's own files have it as a reserved id
+ * below the vocabulary's end; the embedding's row is the one that config.json names. */
+static enum snug_status set_llama_tokens(struct snug_reader *reader, struct snug_error *error)
+{
+    const struct snug_model_config *config = &reader->model->config;
+    int32_t id = snug_tokenizer_added_id(reader->tokenizer, "<|image|>");
+    reader->image_tokens = (struct snug_image_tokens){
+        .begin = -1, .context = (int32_t)config->image_token_id, .end = -1};
+    if (id >= 0 && (id == config->image_token_id || id < config->text.vocabulary))
+        return SNUG_STATUS_OK;
+    return snug_error_set(
+        error, SNUG_STATUS_MODEL,
+        "%s: image_token_index is %lld in config.json, but <|image|> is %d in the tokeniser",
+        reader->model->name, (long long)config->image_token_id, (int)id);
+}
+
+static enum snug_status set_tokens(struct snug_reader *reader, struct snug_error *error)
+{
+    const struct snug_model_config *config = &reader->model->config;
+    bool llama = config->family == SNUG_FAMILY_LLAMA_VISION;
+    SNUG_TRY(llama ? set_llama_tokens(reader, error) : set_internvl_tokens(reader, error));
     memcpy(reader->stop_ids, config->stop_ids, sizeof config->stop_ids);
     reader->stop_id_count = config->stop_id_count;
-    int32_t turn_end = snug_tokenizer_added_id(t, "<|im_end|>");
+    int32_t turn_end =
+        snug_tokenizer_added_id(reader->tokenizer, llama ? "<|eot_id|>" : "<|im_end|>");
     for (int i = 0; i < reader->stop_id_count; i++)
         if (reader->stop_ids[i] == turn_end)
             return SNUG_STATUS_OK;
@@ -324,6 +357,10 @@ static void init_session(struct snug_reader *reader)
     session.pool = o->pool;
     session.kv_dtype = o->kv_dtype;
     session.image_token_id = reader->image_tokens.context;
+    if (o->progress) {
+        session.goes_on = snug_reader_still_goes_on;
+        session.goes_on_context = reader;
+    }
     if (o->parallel)
         session.slots = o->parallel;
     if (o->vision_batch)

@@ -1,8 +1,8 @@
 /* Runs the phases of a program, for one document or several.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+#include "generate/session_internal.h"
 #include "generate/session_memory.h"
 
-#include <math.h>
 #include <stdio.h>
 
 #define CAPACITY_STEP 256 /* positions: so that documents of like length share one region */
@@ -13,7 +13,8 @@ struct snug_session_options snug_session_options_default(void)
                                          .vision_batch = 1,
                                          .prefill_chunk = 512,
                                          .image_token_id = -1,
-                                         .slots = 1};
+                                         .slots = 1,
+                                         .pictures = 1};
 }
 
 void snug_session_init(struct snug_session *session, const struct snug_model *model,
@@ -75,6 +76,8 @@ static enum snug_status make_layout(struct snug_session *session, int64_t capaci
                                            .capacity = capacity,
                                            .kv_dtype = session->options.kv_dtype,
                                            .all_logits = session->options.all_logits,
+                                           .semantics = session->options.semantics,
+                                           .pictures = session->options.pictures,
                                            .slots = session->options.slots};
     enum snug_status status = snug_model_program(session->model, &options, session->allocator,
                                                  &session->program, &session->handles, error);
@@ -139,7 +142,9 @@ static enum snug_status take_region(struct snug_session *session, struct snug_er
                                                .region = session->region.base,
                                                .dry = device->dry ? &session->dry : NULL,
                                                .trace = session->options.trace,
-                                               .trace_context = session->options.trace_context};
+                                               .trace_context = session->options.trace_context,
+                                               .goes_on = session->options.goes_on,
+                                               .goes_on_context = session->options.goes_on_context};
     return SNUG_STATUS_OK;
 }
 
@@ -251,7 +256,7 @@ enum snug_status snug_session_begin_slot(struct snug_session *session, int slot,
     SNUG_TRY(make_room(session, tokens, tiles, error));
     session->slots[slot].in_use = true;
     session->current = slot;
-    session->tiles_done = 0;
+    session->tiles_done = session->picture_count = session->unused_tiles = 0;
     return SNUG_STATUS_OK;
 }
 
@@ -260,17 +265,8 @@ static void *operand(const struct snug_session *session, int index)
     return snug_executor_operand(&session->executor, index);
 }
 
-static bool all_finite(const float *data, int64_t count)
-{
-    for (int64_t i = 0; i < count; i++)
-        if (!isfinite(data[i]))
-            return false;
-    return true;
-}
-
-/* A run, in which nothing may be allocated. */
-static enum snug_status execute(struct snug_session *session, struct snug_run *run,
-                                struct snug_error *error)
+enum snug_status snug_session_execute(struct snug_session *session, struct snug_run *run,
+                                      struct snug_error *error)
 {
     snug_alloc_quiet_enter();
     enum snug_status status = snug_execute(&session->executor, run, error);
@@ -280,76 +276,17 @@ static enum snug_status execute(struct snug_session *session, struct snug_run *r
     return status;
 }
 
-/* `count` tiles from `first` on into the vision phase's input: floats as they are, or bytes
- * normalised on the way. */
-static void put_tiles(struct snug_session *session, const float *pixels, const unsigned char *bytes,
-                      int64_t first, int64_t count)
-{
-    const struct snug_tile_options *options = &session->model->config.tiles;
-    int64_t side = session->model->config.vision.image_side, tile = 3 * side * side;
-    float *input = operand(session, session->handles.pixels);
-    if (pixels)
-        memcpy(input, pixels + first * tile, (size_t)(count * tile) * sizeof(float));
-    for (int64_t i = 0; bytes && i < count; i++)
-        snug_tile_normalise(bytes + (first + i) * tile, options, input + i * tile);
-}
-
-static enum snug_status see(struct snug_session *session, const float *pixels,
-                            const unsigned char *bytes, int64_t tiles, struct snug_error *error)
-{
-    if (tiles < 0 || tiles > session->tiles - session->tiles_done ||
-        (tiles && session->handles.vision < 0))
-        return snug_error_set(error, SNUG_STATUS_SHAPE, "more tiles than the document announced");
-    if (tiles)
-        snug_session_count_features(session, true);
-    const struct snug_model_config *config = &session->model->config;
-    int64_t rows = config->tokens_per_tile;
-    for (int64_t done = 0; done < tiles;) {
-        int64_t units = tiles - done < session->options.vision_batch
-                            ? tiles - done
-                            : session->options.vision_batch;
-        put_tiles(session, pixels, bytes, done, units);
-        struct snug_run run = {.phase = session->handles.vision,
-                               .units = units,
-                               .first_row = session->tiles_done * rows};
-        enum snug_status status = execute(session, &run, error);
-        if (status)
-            return status;
-        const float *features = operand(session, session->handles.features);
-        int64_t width = config->text.hidden;
-        if (!session->options.device->dry &&
-            !all_finite(features + run.first_row * width, units * rows * width))
-            return snug_execute_blame(&session->executor, &run,
-                                      "the picture's features are not finite", error);
-        done += units;
-        session->tiles_done += units;
-    }
-    return SNUG_STATUS_OK;
-}
-
-enum snug_status snug_session_see(struct snug_session *session, const float *pixels, int64_t tiles,
-                                  struct snug_error *error)
-{
-    return see(session, pixels, NULL, tiles, error);
-}
-
-enum snug_status snug_session_see_bytes(struct snug_session *session, const unsigned char *bytes,
-                                        int64_t tiles, struct snug_error *error)
-{
-    SNUG_ASSERT(session->model->config.tiles.tile_side == session->model->config.vision.image_side);
-    return see(session, NULL, bytes, tiles, error);
-}
-
 /* Runs one chunk of the current document's prompt, whose inputs are written. */
-static enum snug_status run_chunk(struct snug_session *session, int64_t units,
+static enum snug_status run_chunk(struct snug_session *session, int64_t units, bool sees,
                                   struct snug_error *error)
 {
     struct snug_session_slot *slot = &session->slots[session->current];
-    struct snug_run run = {.phase = session->handles.prefill,
+    struct snug_run run = {.phase = session->handles.prefill.phase,
                            .units = units,
                            .first_position = slot->positions,
-                           .slot = session->current};
-    enum snug_status status = execute(session, &run, error);
+                           .slot = session->current,
+                           .no_picture = !sees};
+    enum snug_status status = snug_session_execute(session, &run, error);
     if (status)
         return status;
     session->last_run = run;
@@ -364,10 +301,10 @@ static enum snug_status check_ids(const struct snug_session *session, const int3
 {
     const struct snug_model_config *config = &session->model->config;
     for (int64_t i = 0; i < count; i++)
-        if (ids[i] < 0 || ids[i] >= config->text.vocabulary)
+        if (ids[i] < 0 || ids[i] >= config->text.embedding_rows)
             return snug_error_set(error, SNUG_STATUS_SHAPE,
                                   "token id %d is outside the model's %lld rows", (int)ids[i],
-                                  (long long)config->text.vocabulary);
+                                  (long long)config->text.embedding_rows);
     return SNUG_STATUS_OK;
 }
 
@@ -379,64 +316,68 @@ static enum snug_status check_room(const struct snug_session *session, int slot,
     return SNUG_STATUS_OK;
 }
 
+/* Writes the next chunk of the prompt, ids[done ..]: which id, which row of the features, which
+ * rows of pictures. Returns whether any token of it sees a picture. */
+static bool write_chunk(struct snug_session *session, const int32_t *ids, int64_t done,
+                        int64_t units, int64_t *next_row)
+{
+    const struct snug_text_handles *h = &session->handles.prefill;
+    int32_t *chunk_ids = operand(session, h->ids), *image_row = operand(session, h->image_row);
+    bool any = false;
+    for (int64_t i = 0; i < units; i++) {
+        bool is_image = ids[done + i] == session->options.image_token_id;
+        chunk_ids[i] = ids[done + i];
+        image_row[i] = is_image && *next_row >= 0 ? (int32_t)(*next_row)++ : -1;
+        snug_session_follow(
+            session, is_image && (done + i == 0 || ids[done + i - 1] != ids[done + i]), is_image);
+        any |= snug_session_write_view(session, h, i, session->current);
+    }
+    return any;
+}
+
 enum snug_status snug_session_prompt(struct snug_session *session, const int32_t *ids,
                                      int64_t count, const float **logits, struct snug_error *error)
 {
     const struct snug_model_config *config = &session->model->config;
-    const struct snug_program_handles *h = &session->handles;
-    int64_t image_tokens = 0, feature_rows = session->tiles_done * config->tokens_per_tile,
-            next_row = 0;
+    const struct snug_text_handles *h = &session->handles.prefill;
     SNUG_ASSERT(count > 0 && session->slots[session->current].positions == 0);
-    enum snug_status status = check_ids(session, ids, count, error);
-    if (!status)
-        status = check_room(session, session->current, count, error);
-    if (status)
-        return status;
-    for (int64_t i = 0; i < count; i++)
-        image_tokens += ids[i] == session->options.image_token_id;
-    if (feature_rows && image_tokens != feature_rows)
-        return snug_error_set(error, SNUG_STATUS_SHAPE,
-                              "the prompt has %lld image tokens, the pictures %lld rows",
-                              (long long)image_tokens, (long long)feature_rows);
+    SNUG_TRY(check_ids(session, ids, count, error));
+    SNUG_TRY(check_room(session, session->current, count, error));
+    SNUG_TRY(snug_session_check_images(session, ids, count, error));
     snug_session_count_cache(session, session->current, true);
     /* Every key of the prompt is rotated with n = the prompt's length, whatever the chunk
      * (DESIGN 2.5). */
     snug_rope_frequencies(&config->text.rope, config->text.head_dim, count,
-                          operand(session, h->prefill_inv_freq));
+                          operand(session, h->inv_freq));
+    int64_t next_row = session->handles.features >= 0 && session->tiles_done ? 0 : -1;
+    snug_session_forget_view(session);
     for (int64_t done = 0; done < count;) {
         int64_t units = count - done < session->options.prefill_chunk
                             ? count - done
                             : session->options.prefill_chunk;
-        int32_t *chunk_ids = operand(session, h->prefill_ids),
-                *image_row = operand(session, h->prefill_image_row);
-        for (int64_t i = 0; i < units; i++) {
-            chunk_ids[i] = ids[done + i];
-            image_row[i] = feature_rows && ids[done + i] == session->options.image_token_id
-                               ? (int32_t)next_row++
-                               : -1;
-        }
-        status = run_chunk(session, units, error);
-        if (status)
-            return status;
+        bool sees = write_chunk(session, ids, done, units, &next_row);
+        SNUG_TRY(run_chunk(session, units, sees, error));
         done += units;
     }
     snug_session_count_features(session, false);
-    *logits = operand(session, h->prefill_logits);
+    *logits = operand(session, h->logits);
     return SNUG_STATUS_OK;
 }
 
-/* Writes a row of the decode phase's inputs: the next token of a slot, at its position. */
-static void write_row(struct snug_session *session, int64_t row, int slot, int32_t id,
+/* Writes a row of the decode phase's inputs: the next token of a slot, at its position.
+ * Returns whether it sees a picture. */
+static bool write_row(struct snug_session *session, int64_t row, int slot, int32_t id,
                       int64_t position)
 {
     const struct snug_text_config *text = &session->model->config.text;
     const struct snug_program_handles *h = &session->handles;
-    ((int32_t *)operand(session, h->decode_ids))[row] = id;
-    ((int32_t *)operand(session, h->decode_image_row))[row] = -1;
-    ((int32_t *)operand(session, h->decode_slots))[row] = slot;
-    ((int32_t *)operand(session, h->decode_positions))[row] = (int32_t)position;
+    ((int32_t *)operand(session, h->decode.ids))[row] = id;
+    ((int32_t *)operand(session, h->decode.image_row))[row] = -1;
+    ((int32_t *)operand(session, h->decode.slots))[row] = slot;
+    ((int32_t *)operand(session, h->decode.positions))[row] = (int32_t)position;
     snug_rope_frequencies(&text->rope, text->head_dim, position + 1,
-                          (float *)operand(session, h->decode_inv_freq) + row * text->head_dim / 2);
+                          (float *)operand(session, h->decode.inv_freq) + row * text->head_dim / 2);
+    return snug_session_write_view(session, &h->decode, row, slot);
 }
 
 static enum snug_status check_tokens(const struct snug_session *session,
@@ -461,18 +402,20 @@ enum snug_status snug_session_step_together(struct snug_session *session,
                                             const float **logits, struct snug_error *error)
 {
     SNUG_TRY(check_tokens(session, tokens, count, error));
+    bool sees = false;
     for (int64_t i = 0; i < count; i++)
-        write_row(session, i, tokens[i].slot, tokens[i].id,
-                  session->slots[tokens[i].slot].positions);
-    struct snug_run run = {.phase = session->handles.decode, .units = count};
-    SNUG_TRY(execute(session, &run, error));
+        sees |= write_row(session, i, tokens[i].slot, tokens[i].id,
+                          session->slots[tokens[i].slot].positions);
+    struct snug_run run = {
+        .phase = session->handles.decode.phase, .units = count, .no_picture = !sees};
+    SNUG_TRY(snug_session_execute(session, &run, error));
     for (int64_t i = 0; i < count; i++) {
         session->slots[tokens[i].slot].positions++;
         tokens[i].non_finite = run.non_finite_rows[i];
         session->last[i] = tokens[i];
     }
     session->last_run = run;
-    *logits = operand(session, session->handles.decode_logits);
+    *logits = operand(session, session->handles.decode.logits);
     return SNUG_STATUS_OK;
 }
 
@@ -491,11 +434,12 @@ enum snug_status snug_session_blame(struct snug_session *session, int slot,
     struct snug_run run = {.phase = last->phase,
                            .units = last->units,
                            .first_position = last->first_position,
-                           .slot = last->slot};
+                           .slot = last->slot,
+                           .no_picture = last->no_picture};
     bool in_cache = last->non_finite_rows[0];
     /* A chunk's inputs still lie where it read them; of a step one row is written again. Its keys
      * and values are stored once more where they are. */
-    if (last->phase == session->handles.decode) {
+    if (last->phase == session->handles.decode.phase) {
         int64_t row = 0;
         while (row < last->units && session->last[row].slot != slot)
             row++;
@@ -509,6 +453,13 @@ enum snug_status snug_session_blame(struct snug_session *session, int slot,
         in_cache ? "a key or value is not finite" : "the logits are not finite", error);
 }
 
+/* Rows in the caches of slot 0's cross-attention layers. */
+static int64_t cross_rows(const struct snug_session *session)
+{
+    return session->options.every_tile ? session->tiles * session->model->config.rows_per_tile
+                                       : session->slots[0].cross_rows;
+}
+
 void snug_session_cache(const struct snug_session *session, int layer, bool values, float *out)
 {
     const struct snug_text_config *t = &session->model->config.text;
@@ -518,7 +469,12 @@ void snug_session_cache(const struct snug_session *session, int layer, bool valu
     SNUG_ASSERT(index >= 0);
     enum snug_dtype dtype = session->program.operands[index].dtype;
     const unsigned char *cache = operand(session, index);
-    int64_t capacity = session->capacity, hd = t->head_dim, n = session->slots[0].positions;
+    bool cross = t->cross_layer[layer];
+    int64_t hd = t->head_dim;
+    int64_t n = cross ? cross_rows(session) : session->slots[0].positions;
+    int64_t capacity =
+        cross ? session->tiles * session->model->config.rows_per_tile : session->capacity;
+    capacity = snug_panel_count(capacity) * SNUG_PANEL;
     int64_t head_elements =
         values ? snug_v_cache_elements(capacity, hd) : snug_k_cache_elements(capacity, hd);
     for (int64_t head = 0; head < t->kv_heads; head++)

@@ -25,8 +25,15 @@ struct snug_session_options {
     int64_t image_token_id; /* -1: as config.json says (the original layout does not: ask the
                                tokeniser) */
     int64_t slots;          /* documents at once, 1 (default) .. SNUG_MAX_PARALLEL */
-    bool all_logits;        /* tests */
-    snug_trace_fn *trace;   /* tests; may be NULL */
+    int64_t pictures;       /* Llama: of a document, 1 (default) .. SNUG_MAX_PICTURES */
+    /* Asked between the steps of a run; false ends it with INTERRUPTED. May be NULL. */
+    bool (*goes_on)(void *context);
+    void *goes_on_context;
+    /* tests */
+    bool all_logits;
+    enum snug_semantics semantics;
+    bool every_tile;      /* Llama: nothing is left out for tiles that a picture does not use */
+    snug_trace_fn *trace; /* may be NULL */
     void *trace_context;
 };
 struct snug_session_options snug_session_options_default(void);
@@ -39,9 +46,25 @@ struct snug_session_token {
                         others' are good */
 };
 
+/* Rows of pictures that a token sees in cross-attention layers. */
+struct snug_cross_view {
+    int32_t first, count;
+    int32_t row_mask; /* 0: it sees no picture */
+};
+
 struct snug_session_slot {
     bool in_use, cache_alive;
-    int64_t positions; /* tokens in its cache */
+    int64_t positions;           /* tokens in its cache */
+    int64_t cross_rows;          /* of pictures in the caches of cross-attention layers */
+    struct snug_cross_view view; /* of the next token: as the prompt's last */
+};
+
+/* A picture, or some tiles of one where tiles do not look at each other (InternVL). */
+struct snug_picture {
+    int64_t tiles;
+    int64_t rows, columns;      /* of its grid; only looked at by Llama's tower */
+    const float *pixels;        /* [tiles, 3, side, side] normalised, or, if NULL, */
+    const unsigned char *bytes; /* [tiles][side][side][3] */
 };
 
 struct snug_session {
@@ -64,6 +87,10 @@ struct snug_session {
     struct snug_session_slot slots[SNUG_MAX_PARALLEL];
     int current;                                       /* slot of the document begun last */
     int64_t tiles_done;                                /* of that document */
+    int64_t picture_count;                             /* of it; Llama only, */
+    int64_t picture_ends[SNUG_MAX_PICTURES];           /* and the rows up to the end of each */
+    int64_t next_picture;                              /* that its prompt announces */
+    int64_t unused_tiles;                              /* with every_tile */
     struct snug_run last_run;                          /* of text, for blame */
     struct snug_session_token last[SNUG_MAX_PARALLEL]; /* its rows, if it was a step */
 };
@@ -108,25 +135,24 @@ int snug_session_free_slot(const struct snug_session *session);
 /* The slot's document is over, its cache may go to the next one. */
 void snug_session_end(struct snug_session *session, int slot);
 
-/* For the document begun last. Reads `tiles` more tiles, pixels [tiles, 3, side, side] f32
- * normalised, through tower and projector into the features. On a dry device pixels are not looked
- * at. Errors: NON_FINITE naming the op, SHAPE. */
+/* For the document begun last. Looks at one more picture, or at more of its tiles: through tower
+ * and projector into the features (Llama: into the caches of the cross-attention layers). Bytes are
+ * normalised by the model's mean and std straight into the phase's input. On a dry device neither
+ * pixels nor bytes are looked at. Errors: NON_FINITE naming the op, SHAPE, LIMIT (too many
+ * pictures), INTERRUPTED. */
+SNUG_CHECK_RESULT enum snug_status snug_session_see_picture(struct snug_session *session,
+                                                            const struct snug_picture *picture,
+                                                            struct snug_error *error);
+/* The same of tiles of floats, where they do not look at each other. */
 SNUG_CHECK_RESULT enum snug_status snug_session_see(struct snug_session *session,
                                                     const float *pixels, int64_t tiles,
                                                     struct snug_error *error);
 
-/* The same of tiles as bytes [tiles][side][side][3], normalised by the model's mean and std
- * straight into the vision phase's input: floats of one batch at a time, and nothing beside them.
- */
-SNUG_CHECK_RESULT enum snug_status snug_session_see_bytes(struct snug_session *session,
-                                                          const unsigned char *bytes, int64_t tiles,
-                                                          struct snug_error *error);
-
 /* For the document begun last. Feeds the prompt (ids[count], from position 0), in chunks; every
- * image token takes the next row of the features. *logits: of the last row [vocabulary], the
- * session's, valid until the next call; with all_logits the rows of the last chunk. Errors: SHAPE
- * if the image tokens and the tiles' rows do not match in number or an id is outside the
- * vocabulary, NON_FINITE naming the op. */
+ * image token takes the next row of the features (Llama: stands for the next picture). *logits: of
+ * the last row [vocabulary], the session's, valid until the next call; with all_logits the rows of
+ * the last chunk. Errors: SHAPE if the image tokens and the tiles' rows do not match in number or
+ * an id is outside the vocabulary, NON_FINITE naming the op. */
 SNUG_CHECK_RESULT enum snug_status snug_session_prompt(struct snug_session *session,
                                                        const int32_t *ids, int64_t count,
                                                        const float **logits,
@@ -151,8 +177,8 @@ SNUG_CHECK_RESULT enum snug_status snug_session_step_together(struct snug_sessio
 enum snug_status snug_session_blame(struct snug_session *session, int slot,
                                     struct snug_error *error);
 
-/* A copy of slot 0's cache for tests: keys (values = false) of a layer as [kv_heads, positions,
- * head_dim] f32. */
+/* A copy of slot 0's cache for tests: keys (values = false) of a layer as [kv_heads, positions (of
+ * a cross-attention layer: rows of pictures), head_dim] f32. */
 void snug_session_cache(const struct snug_session *session, int layer, bool values, float *out);
 
 #endif

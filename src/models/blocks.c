@@ -29,8 +29,7 @@ int snug_builder_scratch(struct snug_builder *b, int64_t rows_per_unit, int64_t 
                                 rows_per_unit, fixed_rows, cols, "%s.%s", b->prefix, name);
 }
 
-/* A weight that is used in several phases is one operand. */
-static int weight_operand(struct snug_builder *b, const struct snug_weight *weight)
+int snug_builder_operand_of(struct snug_builder *b, const struct snug_weight *weight)
 {
     for (int i = 0; i < b->program->operand_count; i++)
         if (b->program->operands[i].name == weight->name)
@@ -44,7 +43,7 @@ int snug_builder_weight(struct snug_builder *b, const char *name)
     char full[128];
     snprintf(full, sizeof full, "%s.%s", b->prefix, name);
     const struct snug_weight *weight = snug_model_weight_or_null(b->model, full);
-    return weight ? weight_operand(b, weight) : -1;
+    return weight ? snug_builder_operand_of(b, weight) : -1;
 }
 
 /* NAME.PART, for weights such as "norm1.weight". */
@@ -94,8 +93,7 @@ static int quantized(struct snug_builder *b, int x)
     return b->quantized;
 }
 
-/* y = x * w^T + bias. */
-static void linear_step(struct snug_builder *b, int x, int w, int bias, int y)
+void snug_build_linear_into(struct snug_builder *b, int x, int w, int bias, int y)
 {
     int64_t k = x < 0 ? 0 : b->program->operands[x].cols;
     if (w >= 0 && b->program->operands[w].quant != SNUG_QUANT_NONE)
@@ -109,7 +107,9 @@ static void linear_step(struct snug_builder *b, int x, int w, int bias, int y)
     step->k = k;
 }
 
-static void norm_step(struct snug_builder *b, int x, int y, bool rms, float eps, const char *name)
+/* heads > 1: each has its own norm, all with the same weights. */
+static void norm_step(struct snug_builder *b, int x, int y, bool rms, float eps, int64_t heads,
+                      const char *name)
 {
     int weight = weight_part(b, name, "weight"), bias = weight_part(b, name, "bias");
     struct snug_step *step =
@@ -119,19 +119,21 @@ static void norm_step(struct snug_builder *b, int x, int y, bool rms, float eps,
     step->in[2] = bias;
     step->out[0] = y;
     step->eps = eps;
+    step->heads = heads;
     rewritten(b, y);
 }
 
 int snug_build_norm(struct snug_builder *b, int x, bool rms, float eps, const char *name)
 {
     int y = like(b, x, cols_of(b, x), name);
-    norm_step(b, x, y, rms, eps, name);
+    norm_step(b, x, y, rms, eps, 1, name);
     return y;
 }
 
-void snug_build_norm_in_place(struct snug_builder *b, int x, float eps, const char *name)
+void snug_build_norm_in_place(struct snug_builder *b, int x, bool rms, float eps, int64_t heads,
+                              const char *name)
 {
-    norm_step(b, x, x, true, eps, name);
+    norm_step(b, x, x, rms, eps, heads, name);
 }
 
 int snug_build_linear(struct snug_builder *b, int x, int64_t n, const char *weight,
@@ -139,7 +141,7 @@ int snug_build_linear(struct snug_builder *b, int x, int64_t n, const char *weig
 {
     int y = like(b, x, n, name);
     int w = weight_part(b, weight, "weight"), bias = weight_part(b, weight, "bias");
-    linear_step(b, x, w, bias, y);
+    snug_build_linear_into(b, x, w, bias, y);
     return y;
 }
 
@@ -151,16 +153,53 @@ void snug_build_gelu(struct snug_builder *b, int x, int y)
     rewritten(b, y);
 }
 
-void snug_build_residual(struct snug_builder *b, int x, int y, const char *scale, const char *label)
+void snug_build_silu_mul(struct snug_builder *b, int gate, int up)
 {
-    int g = scale ? snug_builder_weight(b, scale) : -1;
+    struct snug_step *step = snug_program_step(b->program, SNUG_OP_KIND_SILU_MUL);
+    step->in[0] = gate;
+    step->in[1] = up;
+    step->out[0] = gate;
+    rewritten(b, gate);
+}
+
+static struct snug_step *residual_step(struct snug_builder *b, int x, int y, const char *label)
+{
     struct snug_step *step = snug_program_step(b->program, SNUG_OP_KIND_RESIDUAL);
     step->in[0] = y;
-    step->in[1] = g;
     step->out[0] = x;
     rewritten(b, x);
     if (label)
         step->label = snug_arena_strdup(&b->program->arena, *label ? label : b->prefix);
+    return step;
+}
+
+void snug_build_residual(struct snug_builder *b, int x, int y, const char *scale, const char *label)
+{
+    int g = scale ? snug_builder_weight(b, scale) : -1;
+    residual_step(b, x, y, label)->in[1] = g;
+}
+
+void snug_build_gated_residual(struct snug_builder *b, int x, int y, const char *gate, int mask,
+                               const char *label)
+{
+    int g = snug_builder_weight(b, gate);
+    struct snug_step *step = residual_step(b, x, y, label);
+    step->in[2] = g;
+    step->in[3] = mask;
+}
+
+void snug_build_add_rows(struct snug_builder *b, int x, int index, const char *table,
+                         const char *gate, bool complement, const char *label)
+{
+    int rows = snug_builder_weight(b, table), g = snug_builder_weight(b, gate);
+    struct snug_step *step = snug_program_step(b->program, SNUG_OP_KIND_ADD_ROWS);
+    step->in[0] = index;
+    step->in[1] = rows;
+    step->in[2] = g;
+    step->out[0] = x;
+    step->complement = complement;
+    step->label = label;
+    rewritten(b, x);
 }
 
 int snug_build_cache(struct snug_builder *b, enum snug_operand_kind kind, enum snug_dtype dtype,
@@ -168,197 +207,47 @@ int snug_build_cache(struct snug_builder *b, enum snug_operand_kind kind, enum s
 {
     int64_t elements = values ? snug_v_cache_elements(shape->capacity, shape->head_dim)
                               : snug_k_cache_elements(shape->capacity, shape->head_dim);
-    bool scratch = kind == SNUG_OPERAND_KIND_SCRATCH;
-    return snug_program_operand(b->program, kind, dtype, scratch ? 1 : 0,
-                                scratch ? 0 : shape->caches, elements * shape->kv_heads, "%s.%s",
-                                b->prefix, name);
+    bool each = shape->sequence == SNUG_SEQUENCE_KIND_TILE;
+    return snug_program_operand(b->program, kind, dtype, each ? 1 : 0, each ? 0 : shape->caches,
+                                elements * shape->kv_heads, "%s.%s", b->prefix, name);
 }
 
-int snug_build_attention(struct snug_builder *b, const struct snug_attention_shape *shape, int q,
-                         int k, int v, int k_cache, int v_cache)
+static struct snug_step *shaped_step(struct snug_builder *b, enum snug_op_kind op,
+                                     const struct snug_attention_shape *shape)
 {
-    int mixed = like(b, q, cols_of(b, q), "mixed");
-    struct snug_step *step = snug_program_step(b->program, SNUG_OP_KIND_KV_STORE);
-    step->in[0] = k;
-    step->in[1] = v;
-    step->out[0] = k_cache;
-    step->out[1] = v_cache;
+    struct snug_step *step = snug_program_step(b->program, op);
+    step->sequence = shape->sequence;
     step->heads = shape->heads;
     step->kv_heads = shape->kv_heads;
     step->head_dim = shape->head_dim;
     step->capacity = shape->capacity;
     step->rows_per_sequence = shape->rows_per_sequence;
+    return step;
+}
+
+void snug_build_kv_store(struct snug_builder *b, const struct snug_attention_shape *shape, int k,
+                         int v, int k_cache, int v_cache)
+{
+    struct snug_step *step = shaped_step(b, SNUG_OP_KIND_KV_STORE, shape);
+    step->in[0] = k;
+    step->in[1] = v;
     step->in[2] = shape->slots;
     step->in[3] = shape->positions;
-    struct snug_step store = *step;
-    step = snug_program_step(b->program, SNUG_OP_KIND_ATTENTION);
-    *step = store;
-    step->op = SNUG_OP_KIND_ATTENTION;
+    step->in[4] = shape->source;
+    step->out[0] = k_cache;
+    step->out[1] = v_cache;
+}
+
+int snug_build_attention(struct snug_builder *b, const struct snug_attention_shape *shape, int q,
+                         int k_cache, int v_cache)
+{
+    int mixed = like(b, q, cols_of(b, q), "mixed");
+    struct snug_step *step = shaped_step(b, SNUG_OP_KIND_ATTENTION, shape);
     step->in[0] = q;
     step->in[1] = k_cache;
     step->in[2] = v_cache;
     step->in[3] = shape->slots;
     step->in[4] = shape->positions;
     step->out[0] = mixed;
-    step->out[1] = -1;
-    step->causal = shape->rows_per_sequence == 0;
     return mixed;
-}
-
-/* ---- the text model ---- */
-
-static void rope_step(struct snug_builder *b, int inv_freq, int positions, int x, int64_t heads,
-                      int64_t head_dim, const char *label)
-{
-    struct snug_step *step = snug_program_step(b->program, SNUG_OP_KIND_ROPE);
-    step->in[0] = inv_freq;
-    step->in[1] = positions;
-    step->out[0] = x;
-    step->heads = heads;
-    step->head_dim = head_dim;
-    if (label)
-        step->label = label;
-}
-
-/* h = x + o(attention(norm(x))); x = h + down(silu(gate(norm(h))) * up(norm(h))). Llama and Qwen2
- * differ only in which biases exist. */
-static void text_layer(struct snug_builder *b, int i, int x, int inv_freq, int k_cache, int v_cache,
-                       const struct snug_attention_shape *shape)
-{
-    const struct snug_text_config *t = &b->model->config.text;
-    snug_builder_prefix(b, "text.layer.%d", i);
-    int normed = snug_build_norm(b, x, true, t->eps, "norm1");
-    int q = snug_build_linear(b, normed, t->heads * t->head_dim, "q", "q");
-    int k = snug_build_linear(b, normed, t->kv_heads * t->head_dim, "k", "k");
-    int v = snug_build_linear(b, normed, t->kv_heads * t->head_dim, "v", "v");
-    rope_step(b, inv_freq, shape->positions, q, t->heads, t->head_dim, NULL);
-    rope_step(b, inv_freq, shape->positions, k, t->kv_heads, t->head_dim, NULL);
-    int mixed = snug_build_attention(b, shape, q, k, v, k_cache, v_cache);
-    int attention = snug_build_linear(b, mixed, t->hidden, "o", "attention");
-    snug_build_residual(b, x, attention, NULL, NULL);
-    normed = snug_build_norm(b, x, true, t->eps, "norm2");
-    int gate = snug_build_linear(b, normed, t->intermediate, "gate", "gate");
-    int up = snug_build_linear(b, normed, t->intermediate, "up", "up");
-    struct snug_step *step = snug_program_step(b->program, SNUG_OP_KIND_SILU_MUL);
-    step->in[0] = gate;
-    step->in[1] = up;
-    step->out[0] = gate;
-    rewritten(b, gate);
-    int mlp = snug_build_linear(b, gate, t->hidden, "down", "mlp");
-    snug_build_residual(b, x, mlp, NULL, "");
-}
-
-/* What the two text phases do not share. */
-struct text_phase {
-    const char *name;
-    int64_t units;
-    bool all_logits; /* a row for every unit */
-    bool batch;      /* every unit is the next token of a document of its own */
-    int *ids, *image_row, *inv_freq, *logits; /* handles to fill */
-    int *slots, *positions;                   /* of a batch */
-};
-
-static int batch_input(struct snug_builder *b, const struct text_phase *phase, const char *name)
-{
-    return snug_program_operand(b->program, SNUG_OPERAND_KIND_INPUT, SNUG_DTYPE_I32, 1, 0, 1,
-                                "%s.%s", phase->name, name);
-}
-
-static int embed_step(struct snug_builder *b, const struct text_phase *phase, int features)
-{
-    const struct snug_text_config *t = &b->model->config.text;
-    struct snug_program *p = b->program;
-    *phase->ids = snug_program_operand(p, SNUG_OPERAND_KIND_INPUT, SNUG_DTYPE_I32, 1, 0, 1,
-                                       "%s.ids", phase->name);
-    *phase->image_row = snug_program_operand(p, SNUG_OPERAND_KIND_INPUT, SNUG_DTYPE_I32, 1, 0, 1,
-                                             "%s.image_row", phase->name);
-    *phase->inv_freq =
-        snug_program_operand(p, SNUG_OPERAND_KIND_INPUT, SNUG_DTYPE_F32, phase->batch ? 1 : 0,
-                             phase->batch ? 0 : 1, t->head_dim / 2, "%s.inv_freq", phase->name);
-    if (phase->batch) {
-        *phase->slots = batch_input(b, phase, "slots");
-        *phase->positions = batch_input(b, phase, "positions");
-    }
-    snug_builder_prefix(b, "text");
-    int table = snug_builder_weight(b, "embed.weight");
-    int x = snug_builder_scratch(b, 1, 0, t->hidden, "inputs_embeds"); /* the residual stream */
-    struct snug_step *step = snug_program_step(p, SNUG_OP_KIND_EMBED);
-    step->in[0] = *phase->ids;
-    step->in[1] = *phase->image_row;
-    step->in[2] = table;
-    step->in[3] = features;
-    step->out[0] = x;
-    step->n = t->vocabulary;
-    step->k = t->hidden;
-    return x;
-}
-
-static void head_steps(struct snug_builder *b, const struct text_phase *phase, int x)
-{
-    const struct snug_text_config *t = &b->model->config.text;
-    snug_builder_prefix(b, "text");
-    if (!phase->all_logits) {
-        int last = snug_builder_scratch(b, 0, 1, t->hidden, "last");
-        struct snug_step *step = snug_program_step(b->program, SNUG_OP_KIND_LAST_ROW);
-        step->in[0] = x;
-        step->out[0] = last;
-        x = last;
-    }
-    int normed = snug_build_norm(b, x, true, t->eps, "norm");
-    const struct snug_weight *head = snug_model_weight_or_null(b->model, "lm_head.weight");
-    int w = weight_operand(b, head ? head : snug_model_weight(b->model, "text.embed.weight"));
-    *phase->logits = snug_program_operand(b->program, SNUG_OPERAND_KIND_SCRATCH, SNUG_DTYPE_F32,
-                                          phase->all_logits ? 1 : 0, phase->all_logits ? 0 : 1,
-                                          t->vocabulary, "logits");
-    linear_step(b, normed, w, -1, *phase->logits);
-}
-
-void snug_build_text_phases(struct snug_builder *b, const struct snug_program_options *options,
-                            struct snug_program_handles *handles)
-{
-    const struct snug_text_config *t = &b->model->config.text;
-    struct snug_program *p = b->program;
-    int64_t slots = options->slots ? options->slots : 1;
-    struct snug_attention_shape shape = {.heads = t->heads,
-                                         .kv_heads = t->kv_heads,
-                                         .head_dim = t->head_dim,
-                                         .capacity =
-                                             snug_panel_count(options->capacity) * SNUG_PANEL,
-                                         .caches = slots,
-                                         .slots = -1,
-                                         .positions = -1};
-    struct text_phase phases[2] = {
-        {"prefill", options->prefill_chunk, options->all_logits, false, &handles->prefill_ids,
-         &handles->prefill_image_row, &handles->prefill_inv_freq, &handles->prefill_logits, NULL,
-         NULL},
-        {"decode", slots, true, true, &handles->decode_ids, &handles->decode_image_row,
-         &handles->decode_inv_freq, &handles->decode_logits, &handles->decode_slots,
-         &handles->decode_positions}};
-    /* One document's keys may lie where its own pictures were looked at; those of several may not,
-     * because the next one is looked at while the others are written. */
-    enum snug_operand_kind kind = slots > 1 ? SNUG_OPERAND_KIND_LASTING : SNUG_OPERAND_KIND_STATE;
-    int first_cache =
-        -1; /* keys and values of layer i: first_cache + 2 i, + 1; shared by both phases */
-    for (int phase = 0; phase < 2; phase++) {
-        *(phase ? &handles->decode : &handles->prefill) = p->phase_count;
-        snug_program_phase(p, phases[phase].name, phases[phase].units);
-        for (int i = 0; phase == 0 && i < t->layers; i++) {
-            snug_builder_prefix(b, "text");
-            char name[32];
-            snprintf(name, sizeof name, "k.%d", i);
-            int k = snug_build_cache(b, kind, options->kv_dtype, &shape, false, name);
-            snprintf(name, sizeof name, "v.%d", i);
-            snug_build_cache(b, kind, options->kv_dtype, &shape, true, name);
-            first_cache = i ? first_cache : k;
-        }
-        int x = embed_step(b, &phases[phase], phase ? -1 : handles->features);
-        if (phases[phase].batch) {
-            shape.slots = *phases[phase].slots;
-            shape.positions = *phases[phase].positions;
-        }
-        for (int i = 0; i < t->layers; i++)
-            text_layer(b, i, x, *phases[phase].inv_freq, first_cache + 2 * i,
-                       first_cache + 2 * i + 1, &shape);
-        head_steps(b, &phases[phase], x);
-    }
 }

@@ -4,6 +4,7 @@
 #include "models/internvl.h"
 
 #include "models/blocks.h"
+#include "models/names.h"
 #include "models/weights.h"
 
 #include <stdio.h>
@@ -104,27 +105,6 @@ static const struct name_row *find_row(const char *ours)
     return NULL;
 }
 
-/* Replaces the one "%d" of a table's name. */
-static void expand(const char *pattern, int layer, char *out, size_t size)
-{
-    const char *mark = strstr(pattern, "%d");
-    if (mark)
-        snprintf(out, size, "%.*s%d%s", (int)(mark - pattern), pattern, layer, mark + 2);
-    else
-        snprintf(out, size, "%s", pattern);
-}
-
-/* Form b: what raw state dicts and resaved checkpoints write (internvl.md, names). */
-static void form_b(const char *form_a, char *out, size_t size)
-{
-    if (!strncmp(form_a, "language_model.model.", 21))
-        snprintf(out, size, "model.language_model.%s", form_a + 21);
-    else if (!strncmp(form_a, "language_model.lm_head", 22))
-        snprintf(out, size, "%s", form_a + 15);
-    else
-        snprintf(out, size, "model.%s", form_a);
-}
-
 /* Adds weight `ours` of layer `layer`: matrix [n, k], or vector of n if k == 0. The shape on disk
  * is given where it is not that (rank 0: it is). */
 static enum snug_status add(struct list *list, const char *ours, int layer, int64_t n, int64_t k,
@@ -132,10 +112,10 @@ static enum snug_status add(struct list *list, const char *ours, int layer, int6
 {
     const struct name_row *row = find_row(ours);
     char name[96], candidates[3][SNUG_WEIGHT_NAME_BYTES];
-    expand(row->ours, layer, name, sizeof name);
-    expand(row->original, layer, candidates[0], sizeof candidates[0]);
-    expand(row->hf, layer, candidates[1], sizeof candidates[1]);
-    form_b(candidates[1], candidates[2], sizeof candidates[2]);
+    snug_name_of_layer(row->ours, layer, name, sizeof name);
+    snug_name_of_layer(row->original, layer, candidates[0], sizeof candidates[0]);
+    snug_name_of_layer(row->hf, layer, candidates[1], sizeof candidates[1]);
+    snug_name_form_b(candidates[1], candidates[2], sizeof candidates[2]);
     struct snug_weight_request request = {
         .name = name, .n = n, .k = k, .shape = disk, .linear = linear};
     bool original = list->config->layout == SNUG_LAYOUT_KIND_ORIGINAL;
@@ -272,48 +252,18 @@ static enum snug_status add_head(struct list *list, const struct snug_safetensor
         folder, (long long)t->vocabulary, (long long)t->hidden);
 }
 
-/* All that the configuration calls for, with a head of its own. */
-static enum snug_status add_all(struct list *list, struct snug_error *error)
+enum snug_status snug_internvl_list(struct snug_weight_list *weights,
+                                    const struct snug_model_config *config,
+                                    const struct snug_safetensors *checkpoint,
+                                    struct snug_error *error)
 {
-    SNUG_TRY(add_vision(list, error));
-    SNUG_TRY(add_text(list, error));
-    MATRIX("lm_head.weight", 0, list->config->text.vocabulary, list->config->text.hidden);
-    return SNUG_STATUS_OK;
-}
-
-enum snug_status snug_internvl_visit(const struct snug_model_config *config,
-                                     snug_weight_visit_fn *visit, void *context,
-                                     struct snug_error *error)
-{
-    struct snug_weight_list weights = {.visit = visit, .visit_context = context};
-    struct list list = {&weights, config};
-    return add_all(&list, error);
-}
-
-enum snug_status snug_internvl_outline(struct snug_model *model, struct snug_error *error)
-{
-    struct snug_weight_list weights = {.model = model, .outline = true};
-    struct list list = {&weights, &model->config};
-    SNUG_TRY(add_all(&list, error));
-    return snug_weight_list_finish(&weights, error);
-}
-
-enum snug_status snug_internvl_weights(struct snug_model *model,
-                                       const struct snug_safetensors *checkpoint,
-                                       const char *folder, struct snug_error *error)
-{
-    struct snug_weight_list weights;
-    SNUG_TRY(snug_weight_list_init(&weights, model, checkpoint, folder, error));
-    struct list list = {&weights, &model->config};
-    enum snug_status status = add_vision(&list, error);
-    if (!status)
-        status = add_text(&list, error);
-    if (!status)
-        status = add_head(&list, checkpoint, folder, error);
-    if (!status)
-        status = snug_weight_list_finish(&weights, error);
-    snug_weight_list_free(&weights);
-    return status;
+    struct list list = {weights, config};
+    SNUG_TRY(add_vision(&list, error));
+    SNUG_TRY(add_text(&list, error));
+    if (checkpoint)
+        return add_head(&list, checkpoint, weights->folder, error);
+    return add(&list, "lm_head.weight", 0, config->text.vocabulary, config->text.hidden,
+               (struct snug_shape){0}, true, error);
 }
 
 /* ---- forward pass ---- */
@@ -329,23 +279,26 @@ static void vision_layer(struct snug_builder *b, int i, int64_t rows, int x)
                                          .kv_heads = v->heads,
                                          .head_dim = v->head_dim,
                                          .capacity = snug_panel_count(rows) * SNUG_PANEL,
+                                         .sequence = SNUG_SEQUENCE_KIND_TILE,
                                          .rows_per_sequence = rows,
                                          .slots = -1,
-                                         .positions = -1};
+                                         .positions = -1,
+                                         .source = -1};
     snug_builder_prefix(b, "vision.layer.%d", i);
     int normed = snug_build_norm(b, x, v->rms_norm, v->eps, "norm1");
     int q = snug_build_linear(b, normed, d, "q", "q");
     int k = snug_build_linear(b, normed, d, "k", "k");
     int u = snug_build_linear(b, normed, d, "v", "v");
     if (v->qk_norm) {
-        snug_build_norm_in_place(b, q, v->eps, "q_norm");
-        snug_build_norm_in_place(b, k, v->eps, "k_norm");
+        snug_build_norm_in_place(b, q, true, v->eps, 1, "q_norm");
+        snug_build_norm_in_place(b, k, true, v->eps, 1, "k_norm");
     }
     int k_cache =
         snug_build_cache(b, SNUG_OPERAND_KIND_SCRATCH, SNUG_DTYPE_F32, &shape, false, "k_cache");
     int v_cache =
         snug_build_cache(b, SNUG_OPERAND_KIND_SCRATCH, SNUG_DTYPE_F32, &shape, true, "v_cache");
-    int mixed = snug_build_attention(b, &shape, q, k, u, k_cache, v_cache);
+    snug_build_kv_store(b, &shape, k, u, k_cache, v_cache);
+    int mixed = snug_build_attention(b, &shape, q, k_cache, v_cache);
     int attention = snug_build_linear(b, mixed, d, "o", "attention");
     snug_build_residual(b, x, attention, "scale1", NULL);
     normed = snug_build_norm(b, x, v->rms_norm, v->eps, "norm2");
@@ -413,7 +366,6 @@ void snug_internvl_program(const struct snug_model *model,
 {
     struct snug_builder b;
     snug_builder_init(&b, model, program);
-    *handles = (struct snug_program_handles){.vision = -1, .pixels = -1, .features = -1};
     if (options->tiles > 0)
         vision_phase(&b, options, handles);
     snug_build_text_phases(&b, options, handles);

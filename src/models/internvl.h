@@ -5,21 +5,13 @@
 
 #include "models/weights.h"
 
-/* The weights the configuration calls for, with names and shapes, each found in the checkpoint; and
- * every tensor of the checkpoint accounted for. Appends to model->weights. */
-SNUG_CHECK_RESULT enum snug_status snug_internvl_weights(struct snug_model *model,
-                                                         const struct snug_safetensors *checkpoint,
-                                                         const char *folder,
-                                                         struct snug_error *error);
-
-/* The same without a checkpoint: as config says, in the type it names. */
-SNUG_CHECK_RESULT enum snug_status snug_internvl_outline(struct snug_model *model,
-                                                         struct snug_error *error);
-
-/* What snug_model_visit_weights promises, for this family. */
-SNUG_CHECK_RESULT enum snug_status snug_internvl_visit(const struct snug_model_config *config,
-                                                       snug_weight_visit_fn *visit, void *context,
-                                                       struct snug_error *error);
+/* Adds every weight that the configuration calls for, with its names and shape. checkpoint: where a
+ * head of its own may be missing; NULL: it is asked for. Errors: those of snug_weight_list_add,
+ * MODEL (no head). */
+SNUG_CHECK_RESULT enum snug_status snug_internvl_list(struct snug_weight_list *weights,
+                                                      const struct snug_model_config *config,
+                                                      const struct snug_safetensors *checkpoint,
+                                                      struct snug_error *error);
 
 /* Lays out vision, prefill and decode. */
 void snug_internvl_program(const struct snug_model *model,

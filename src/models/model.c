@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "models/internvl.h"
+#include "models/llama_vision.h"
 #include "models/weights.h"
 
 #include <stdio.h>
@@ -51,6 +52,50 @@ const char *snug_parts_format(unsigned parts, char out[64])
                 (size_t)snprintf(out + used, 64 - used, "%s%s", used ? "," : "", part_names[part]);
     return out;
 }
+
+/* ---- the list of weights ---- */
+
+static enum snug_status list_family(struct snug_weight_list *list,
+                                    const struct snug_model_config *config,
+                                    const struct snug_safetensors *checkpoint,
+                                    struct snug_error *error)
+{
+    if (config->family == SNUG_FAMILY_LLAMA_VISION)
+        return snug_llama_vision_list(list, config, error);
+    return snug_internvl_list(list, config, checkpoint, error);
+}
+
+/* Found in the checkpoint, and every tensor of it accounted for. */
+static enum snug_status find_weights(struct snug_model *model,
+                                     const struct snug_safetensors *checkpoint, const char *folder,
+                                     struct snug_error *error)
+{
+    struct snug_weight_list list;
+    SNUG_TRY(snug_weight_list_init(&list, model, checkpoint, folder, error));
+    enum snug_status status = list_family(&list, &model->config, checkpoint, error);
+    if (!status)
+        status = snug_weight_list_finish(&list, error);
+    snug_weight_list_free(&list);
+    return status;
+}
+
+/* Without a checkpoint: as the configuration says, in the type it names. */
+static enum snug_status imagine_weights(struct snug_model *model, struct snug_error *error)
+{
+    struct snug_weight_list list = {.model = model, .outline = true};
+    SNUG_TRY(list_family(&list, &model->config, NULL, error));
+    return snug_weight_list_finish(&list, error);
+}
+
+enum snug_status snug_model_visit_weights(const struct snug_model_config *config,
+                                          snug_weight_visit_fn *visit, void *context,
+                                          struct snug_error *error)
+{
+    struct snug_weight_list list = {.visit = visit, .visit_context = context};
+    return list_family(&list, config, NULL, error);
+}
+
+/* ---- loading ---- */
 
 /* A model with its configuration and nothing else. */
 static enum snug_status new_model(const struct snug_folder *folder,
@@ -136,7 +181,7 @@ static enum snug_status load_weights(struct snug_model *model, const struct snug
     struct snug_safetensors *checkpoint = NULL;
     enum snug_status status = snug_safetensors_open_folder(folder, &checkpoint, error);
     if (!status)
-        status = snug_internvl_weights(model, checkpoint, folder->path, error);
+        status = find_weights(model, checkpoint, folder->path, error);
     uint64_t available = snug_memory_available();
     if (!status && model->weights_bytes > available) {
         char want[24], have[24];
@@ -164,12 +209,21 @@ size_t snug_model_part_bytes(const struct snug_model *model, enum snug_part part
     return bytes;
 }
 
+/* Keys and values of cross-attention layers are made once a picture. */
+static bool is_of_pictures(const struct snug_model *model, const char *name)
+{
+    char *end;
+    long layer = strtol(name + 11, &end, 10);
+    return model->config.text.cross_layer[layer] &&
+           (!strncmp(end, ".k.", 3) || !strncmp(end, ".v.", 3));
+}
+
 size_t snug_model_step_bytes(const struct snug_model *model)
 {
     size_t bytes = 0, head = 0, embedding = 0;
     for (size_t i = 0; i < model->weight_count; i++) {
         const struct snug_weight *w = &model->weights[i];
-        if (!strncmp(w->name, "text.layer.", 11))
+        if (!strncmp(w->name, "text.layer.", 11) && !is_of_pictures(model, w->name))
             bytes += w->bytes;
         if (!strcmp(w->name, "lm_head.weight"))
             head = w->bytes;
@@ -206,10 +260,10 @@ static enum snug_status outline_weights(struct snug_model *model, const struct s
     struct snug_error local;
     enum snug_status status = snug_safetensors_open_folder(folder, &checkpoint, &local);
     if (status == SNUG_STATUS_NOT_FOUND)
-        return snug_internvl_outline(model, error);
+        return imagine_weights(model, error);
     if (status)
         return snug_error_set(error, status, "%s", local.message);
-    status = snug_internvl_weights(model, checkpoint, folder->path, error);
+    status = find_weights(model, checkpoint, folder->path, error);
     for (size_t i = 0; i < model->weight_count; i++) {
         model->weights[i].view = NULL;
         model->weights[i].data = NULL;
@@ -239,14 +293,7 @@ enum snug_status snug_model_weights_list(struct snug_model *model,
                                          const char *folder, struct snug_error *error)
 {
     snug_arena_init(&model->arena, model->allocator);
-    return snug_internvl_weights(model, checkpoint, folder, error);
-}
-
-enum snug_status snug_model_visit_weights(const struct snug_model_config *config,
-                                          snug_weight_visit_fn *visit, void *context,
-                                          struct snug_error *error)
-{
-    return snug_internvl_visit(config, visit, context, error);
+    return find_weights(model, checkpoint, folder, error);
 }
 
 void snug_model_weights_free(struct snug_model *model)
@@ -270,6 +317,8 @@ enum snug_status snug_model_load(const struct snug_folder *folder, const struct 
         snug_model_free(model);
         return status;
     }
+    if (model->config.family == SNUG_FAMILY_LLAMA_VISION)
+        model->alike_ratios = snug_llama_vision_alike(model);
     model->load_ms = snug_clock_ms() - start;
     *out = model;
     return SNUG_STATUS_OK;
@@ -285,6 +334,13 @@ void snug_model_free(struct snug_model *model)
     snug_free(model->allocator, model);
 }
 
+#define NO_TEXT                                                                                    \
+    {                                                                                              \
+        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1                                                     \
+    }
+static const struct snug_program_handles no_handles = {-1, -1, -1, -1,      -1,     -1,
+                                                       -1, -1, -1, NO_TEXT, NO_TEXT};
+
 enum snug_status snug_model_program(const struct snug_model *model,
                                     const struct snug_program_options *options,
                                     const struct snug_allocator *allocator,
@@ -292,7 +348,11 @@ enum snug_status snug_model_program(const struct snug_model *model,
                                     struct snug_program_handles *handles, struct snug_error *error)
 {
     snug_program_init(program, allocator);
-    snug_internvl_program(model, options, program, handles);
+    *handles = no_handles;
+    if (model->config.family == SNUG_FAMILY_LLAMA_VISION)
+        snug_llama_vision_program(model, options, program, handles);
+    else
+        snug_internvl_program(model, options, program, handles);
     enum snug_status status = snug_program_finish(program, error);
     if (status)
         snug_program_free(program);

@@ -12,33 +12,46 @@
 #include "models/rope.h"
 #include "program/program.h"
 
+enum snug_family { SNUG_FAMILY_INTERNVL, SNUG_FAMILY_LLAMA_VISION };
 enum snug_layout_kind { SNUG_LAYOUT_KIND_HF, SNUG_LAYOUT_KIND_ORIGINAL };
 
 struct snug_text_config {
     int64_t hidden, intermediate, layers, heads, kv_heads, head_dim, vocabulary;
+    int64_t embedding_rows; /* ids the embedding has rows for; Llama: 8 beyond the vocabulary */
     float eps;
     struct snug_rope_config rope;
+    /* Llama-3.2-Vision: layers that look at the pictures instead of at the text before. */
+    int64_t cross_layer_count;
+    bool cross_layer[SNUG_MAX_LAYERS];
 };
 
+#define SNUG_MAX_TAKEN_STATES 16
 struct snug_vision_config {
     int64_t hidden, intermediate, layers, heads, head_dim, image_side, patch;
     int64_t run_layers; /* how many of `layers` are computed (select_layer) */
     float eps;
     bool rms_norm, qk_norm, qkv_bias;
     bool shuffle_transposed; /* ps_version "v1" */
+    /* Llama-3.2-Vision: the tower looks at all tiles of a picture together. */
+    int64_t global_layers; /* gated, after `layers` */
+    int64_t max_tiles;     /* slots for tiles; the tables of positions have rows for them */
+    int64_t taken_count;   /* states beside the last that the text model gets, in this order: */
+    int64_t taken[SNUG_MAX_TAKEN_STATES]; /* what goes into these of `layers` */
 };
 
 #define SNUG_MAX_STOP_IDS 16
 
 struct snug_model_config {
+    enum snug_family family;
     enum snug_layout_kind layout;
     char architecture[64]; /* as config.json names it */
     struct snug_text_config text;
     struct snug_vision_config vision;
     struct snug_tile_options tiles;
-    int64_t tokens_per_tile;
-    int64_t image_token_id; /* -1: not in config.json (original layout) */
-    bool tie_allowed;       /* without a head on disk the embedding serves */
+    int64_t tokens_per_tile; /* positions of the text that a tile takes; 0: a picture takes one */
+    int64_t rows_per_tile;   /* features of a tile */
+    int64_t image_token_id;  /* -1: not in config.json (original layout) */
+    bool tie_allowed;        /* without a head on disk the embedding serves */
     int32_t stop_ids[SNUG_MAX_STOP_IDS];
     int stop_id_count;
     int64_t max_new_tokens; /* of generation_config.json; 0: not given */
@@ -80,6 +93,7 @@ struct snug_weight {
     enum snug_dtype dtype; /* as held: f32, f16, bf16; U8 if quantised */
     enum snug_quant quant;
     bool copy;            /* of another weight: a tied head's own */
+    bool as_stored;       /* a table in the stored type */
     size_t source_bytes;  /* of the file, read while it is packed */
     size_t offset, bytes; /* in the region */
     const void *data;
@@ -98,6 +112,8 @@ struct snug_model {
     size_t weight_count;
     struct snug_region region; /* of the weights */
     size_t weights_bytes;
+    uint64_t alike_ratios; /* Llama: bit i: with aspect ratio id i, tiles that are not used are all
+                              alike, so that one serves for all */
     int64_t parameters;
     double load_ms;
 };
@@ -151,23 +167,38 @@ SNUG_CHECK_RESULT enum snug_status snug_model_load_bytes(const struct snug_model
 
 /* ---- the program ---- */
 
+/* Whose cross-attention (Llama-3.2-Vision). The product computes META's alone, with which the
+ * weights were trained; the others are what two ranges of releases of a well-known library compute
+ * (llama_vision.md), for comparison with their results. */
+enum snug_semantics { SNUG_SEMANTICS_META, SNUG_SEMANTICS_HF4, SNUG_SEMANTICS_HF5 };
+
 struct snug_program_options {
-    int64_t vision_batch;     /* tiles a run */
-    int64_t tiles;            /* rows of the features, in tiles; 0: no vision phase */
+    int64_t vision_batch;     /* tiles a run; Llama: a picture is always one run */
+    int64_t tiles;            /* of a document; 0: no vision phase */
     int64_t prefill_chunk;    /* tokens a run */
     int64_t capacity;         /* positions of the key/value cache; rounded up to a multiple of 16 */
     enum snug_dtype kv_dtype; /* F16 or F32 */
     bool all_logits;          /* logits of every row of a chunk, not only the last (tests) */
     int64_t slots;            /* documents that decode together, each with a cache; 0: one */
+    int64_t pictures;         /* Llama: of a document, at most; 0: one */
+    enum snug_semantics semantics; /* tests */
 };
 
-/* Phases and operands the driver needs to know. -1 where there is no vision. */
+/* Inputs and result of a text phase; -1: it has none. */
+struct snug_text_handles {
+    int phase;
+    int ids, image_row, inv_freq, logits;
+    int slots, positions;                 /* decode: a row a document */
+    int first_keys, key_counts, row_mask; /* cross-attention: rows of pictures that a row sees */
+};
+
+/* Phases and operands the driver needs to know. -1 where there is none. */
 struct snug_program_handles {
-    int vision, prefill, decode; /* phases */
+    int vision, projector; /* phases; InternVL's projector is part of vision */
     int pixels, features;
-    int prefill_ids, prefill_image_row, prefill_inv_freq, prefill_logits;
-    int decode_ids, decode_image_row, decode_inv_freq, decode_logits; /* a row a document */
-    int decode_slots, decode_positions;
+    int pre_rows, tile_rows, post_rows, key_rows; /* Llama's tower: rows of tables, and of keys */
+    int states;                                   /* what it hands to the projector */
+    struct snug_text_handles prefill, decode;
 };
 
 /* Builds and finishes the program of `model` into *program (initialised here; the caller frees it).

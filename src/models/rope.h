@@ -11,6 +11,9 @@ struct snug_rope_config {
     bool dynamic; /* dynamic NTK scaling with `factor` beyond `max_position` */
     double factor;
     int64_t max_position; /* max_position_embeddings */
+    bool llama3;          /* long waves by `factor`, short ones not, smoothly between */
+    double low_freq_factor, high_freq_factor;
+    int64_t original_position; /* original_max_position_embeddings */
 };
 
 /* inv_freq[head_dim / 2], f64 rounded once to f32 (DESIGN 2.5). n: the prompt's length for every

@@ -123,6 +123,13 @@ static size_t index_of(const struct snug_safetensors *checkpoint,
     return (size_t)(view - snug_safetensors_at(checkpoint, 0));
 }
 
+static enum snug_dtype held_as(const struct snug_weight *weight, enum snug_dtype stored)
+{
+    if (weight->quant)
+        return SNUG_DTYPE_U8;
+    return weight->k || weight->as_stored ? stored : SNUG_DTYPE_F32;
+}
+
 /* Our own folder: one name, and type and shape follow from the weight. The data are used where they
  * lie, so they must be aligned and scales must be numbers. */
 static enum snug_status find_converted(const struct snug_weight_list *list,
@@ -134,7 +141,7 @@ static enum snug_status find_converted(const struct snug_weight_list *list,
     if (!view)
         return snug_error_set(error, SNUG_STATUS_MODEL, "%s: tensor %s is missing", list->folder,
                               weight->name);
-    weight->dtype = weight->quant ? SNUG_DTYPE_U8 : weight->k ? view->dtype : SNUG_DTYPE_F32;
+    weight->dtype = held_as(weight, view->dtype);
     snug_weight_converted_shape(weight, &dtype, &expected);
     SNUG_TRY(check_view(list, view, &expected, error));
     if (view->dtype != dtype ||
@@ -175,7 +182,7 @@ static enum snug_status find_published(const struct snug_weight_list *list,
     weight->source_bytes =
         (size_t)(weight->n * (weight->k ? weight->k : 1)) * snug_dtype_size(view->dtype);
     weight->first_row = stacked ? request->stacked_first : 0;
-    weight->dtype = weight->quant ? SNUG_DTYPE_U8 : weight->k ? view->dtype : SNUG_DTYPE_F32;
+    weight->dtype = held_as(weight, view->dtype);
     return SNUG_STATUS_OK;
 }
 
@@ -184,7 +191,7 @@ static void outline(const struct snug_weight_list *list, struct snug_weight *wei
 {
     enum snug_dtype stored = list->model->config.stored;
     int64_t elements = weight->n * (weight->k ? weight->k : 1);
-    weight->dtype = weight->quant ? SNUG_DTYPE_U8 : weight->k ? stored : SNUG_DTYPE_F32;
+    weight->dtype = held_as(weight, stored);
     weight->source_bytes = (size_t)elements * snug_dtype_size(stored);
 }
 
@@ -203,8 +210,11 @@ enum snug_status snug_weight_list_add(struct snug_weight_list *list,
     const char *name = snug_arena_strdup(&model->arena, request->name);
     if (!name)
         return snug_error_memory(error, strlen(request->name), "a weight's name");
-    struct snug_weight weight = {
-        .name = name, .n = request->n, .k = request->k, .copy = request->copy};
+    struct snug_weight weight = {.name = name,
+                                 .n = request->n,
+                                 .k = request->k,
+                                 .copy = request->copy,
+                                 .as_stored = request->as_stored};
     if (request->linear && is_quantized(&model->options, name))
         weight.quant = model->options.quantize;
     if (list->outline)
@@ -324,6 +334,10 @@ static void pack_task(void *context, int64_t index, int worker)
             p->bad_rows[worker] = bad;
     } else if (w->k) {
         snug_panel_pack(dtype, source, w->n, w->k, first, end, target);
+    } else if (w->as_stored) {
+        size_t size = snug_dtype_size(dtype);
+        memcpy(target + (size_t)first * size, source + (size_t)first * size,
+               (size_t)(end - first) * size);
     } else {
         snug_widen(dtype, source + (size_t)first * snug_dtype_size(dtype), end - first,
                    (float *)(void *)target + first);

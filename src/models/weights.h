@@ -16,8 +16,9 @@ struct snug_weight_request {
     const char *candidates[3];
     const char *stacked_name; /* the candidate that holds it stacked with others, or NULL */
     int64_t stacked_rows, stacked_first;
-    bool linear; /* a linear layer's: may be quantised */
-    bool copy;   /* another request's tensor once more (a tied head of its own) */
+    bool linear;    /* a linear layer's: may be quantised */
+    bool as_stored; /* a large table (k == 0): not widened to f32 */
+    bool copy;      /* another request's tensor once more (a tied head of its own) */
 };
 
 /* Told of a request; shape: the tensor's on disk. */

@@ -54,6 +54,17 @@ enum snug_status snug_check_residual(const struct snug_residual *args)
 {
     REFUSE_UNLESS(args->rows >= 0 && args->cols >= 1);
     REFUSE_UNLESS(args->rows == 0 || (args->x && args->y));
+    REFUSE_UNLESS(!args->g || !args->gate);
+    return SNUG_STATUS_OK;
+}
+
+enum snug_status snug_check_add_rows(const struct snug_add_rows *args)
+{
+    REFUSE_UNLESS(args->rows >= 0 && args->cols >= 1 && args->table_rows >= 1 &&
+                  is_weight(args->table_dtype));
+    REFUSE_UNLESS(args->rows == 0 || (args->x && args->table && args->gate));
+    for (int64_t r = 0; args->index && r < args->rows; r++)
+        REFUSE_UNLESS(args->index[r] >= -1 && args->index[r] < args->table_rows);
     return SNUG_STATUS_OK;
 }
 
@@ -122,6 +133,9 @@ enum snug_status snug_check_kv_store(const struct snug_kv_store *args)
     REFUSE_UNLESS(empty || (args->k_ld / args->head_dim >= args->kv_heads &&
                             args->v_ld / args->head_dim >= args->kv_heads));
     REFUSE_UNLESS(empty || (args->k && args->v && args->k_cache && args->v_cache));
+    REFUSE_UNLESS(!args->source || args->sequences == 1);
+    for (int64_t r = 0; args->source && r < args->rows_per_sequence; r++)
+        REFUSE_UNLESS(args->source[r] >= 0 && args->source[r] < args->source_rows);
     return SNUG_STATUS_OK;
 }
 
@@ -140,6 +154,11 @@ enum snug_status snug_check_attention(const struct snug_attention *args)
                             args->causal ? args->rows_per_sequence : 0, args->keys));
     REFUSE_UNLESS(empty || (args->q_ld / args->head_dim >= args->heads &&
                             args->out_ld / args->head_dim >= args->heads));
+    REFUSE_UNLESS(!args->first_keys == !args->key_counts && !(args->first_keys && args->causal));
+    for (int64_t i = 0; args->first_keys && i < args->sequences; i++)
+        REFUSE_UNLESS(args->first_keys[i] >= 0 && args->key_counts[i] >= 0 &&
+                      args->first_keys[i] <= args->keys &&
+                      args->key_counts[i] <= args->keys - args->first_keys[i]);
     REFUSE_UNLESS(empty || (args->q && args->out));
     REFUSE_UNLESS(empty || args->keys == 0 || (args->k_cache && args->v_cache));
     return SNUG_STATUS_OK;
@@ -156,7 +175,7 @@ enum snug_status snug_check_patches(const struct snug_patches *args)
 enum snug_status snug_check_vision_embed(const struct snug_vision_embed *args)
 {
     REFUSE_UNLESS(args->tiles >= 0 && args->count >= 0 && args->d >= 1);
-    REFUSE_UNLESS(args->tiles == 0 || (args->cls && args->position && args->y));
+    REFUSE_UNLESS(args->tiles == 0 || (args->cls && args->y));
     REFUSE_UNLESS(args->tiles == 0 || args->count == 0 || args->x);
     return SNUG_STATUS_OK;
 }

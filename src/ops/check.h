@@ -13,6 +13,7 @@ enum snug_status snug_check_quantize(const struct snug_quantize *args);
 enum snug_status snug_check_linear_quantized(const struct snug_linear_quantized *args);
 enum snug_status snug_check_norm(const struct snug_norm *args);
 enum snug_status snug_check_residual(const struct snug_residual *args);
+enum snug_status snug_check_add_rows(const struct snug_add_rows *args);
 enum snug_status snug_check_gelu(const struct snug_unary *args);
 enum snug_status snug_check_silu_mul(const struct snug_unary *args);
 enum snug_status snug_check_rope(const struct snug_rope *args);

@@ -97,6 +97,48 @@ static enum snug_status run_store_rows(const struct context *c)
     return SNUG_STATUS_OK;
 }
 
+static enum snug_status run_store_columns(const struct context *c)
+{
+    int64_t rows = rows_of(c, c->step->out[0]), cols = cols_of(c, c->step->in[0]);
+    int64_t width = cols_of(c, c->step->out[0]), stride = c->step->stride;
+    const float *x = in(c, 0);
+    float *y = (float *)out(c, 0) + c->step->first_column;
+    if (rows > rows_of(c, c->step->in[0]) || c->step->first_column + (cols - 1) * stride >= width)
+        return SNUG_STATUS_SHAPE;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < cols; i++)
+            y[r * width + i * stride] = x[r * cols + i];
+    return SNUG_STATUS_OK;
+}
+
+static enum snug_status run_pad_rows(const struct context *c)
+{
+    int64_t rows = rows_of(c, c->step->in[0]), cols = cols_of(c, c->step->in[0]);
+    int64_t all = rows_of(c, c->step->out[0]);
+    if (rows > all)
+        return SNUG_STATUS_SHAPE;
+    memcpy(out(c, 0), in(c, 0), (size_t)(rows * cols) * sizeof(float));
+    memset((float *)out(c, 0) + rows * cols, 0, (size_t)((all - rows) * cols) * sizeof(float));
+    return SNUG_STATUS_OK;
+}
+
+static enum snug_status run_add_rows(const struct context *c)
+{
+    const struct snug_operand *table = operand(c, c->step->in[1]);
+    int64_t cols = cols_of(c, c->step->out[0]);
+    struct snug_add_rows args = {.rows = rows_of(c, c->step->out[0]),
+                                 .cols = cols,
+                                 .table_rows =
+                                     (int64_t)(table->bytes / snug_dtype_size(table->dtype)) / cols,
+                                 .x = out(c, 0),
+                                 .index = in(c, 0),
+                                 .table_dtype = table->dtype,
+                                 .table = in(c, 1),
+                                 .gate = in(c, 2),
+                                 .complement = c->step->complement};
+    return c->executor->ops->add_rows(&args, c->executor->pool);
+}
+
 static enum snug_status run_embed(const struct context *c)
 {
     int features = c->step->in[3];
@@ -115,8 +157,9 @@ static enum snug_status run_embed(const struct context *c)
 
 static struct snug_norm norm_args(const struct context *c)
 {
-    int64_t cols = cols_of(c, c->step->in[0]);
-    return (struct snug_norm){.rows = rows_of(c, c->step->in[0]),
+    int64_t heads = c->step->heads ? c->step->heads : 1;
+    int64_t cols = cols_of(c, c->step->in[0]) / heads;
+    return (struct snug_norm){.rows = rows_of(c, c->step->in[0]) * heads,
                               .cols = cols,
                               .x = in(c, 0),
                               .x_ld = cols,
@@ -204,20 +247,27 @@ static enum snug_status run_rope(const struct context *c)
 /* Which rows belong together, and in which caches their keys lie. */
 struct sequences {
     int64_t count, rows, first_position, caches;
-    bool text;
     int32_t slot;                     /* of the only one */
     const int32_t *slots, *positions; /* NULL: in order, and first_position */
 };
 
-/* slots, positions: inputs of the step; cache: the operand of keys. */
-static void set_sequences(const struct context *c, int slots, int positions, int cache,
+/* slots, positions: inputs of the step; rows: the operand of queries, or of keys; cache: that of
+ * keys. */
+static void set_sequences(const struct context *c, int slots, int positions, int rows, int cache,
                           struct sequences *s)
 {
-    *s = (struct sequences){.text = c->step->rows_per_sequence == 0};
-    if (!s->text) {
+    *s = (struct sequences){.count = 1, .rows = rows_of(c, rows)};
+    switch (c->step->sequence) {
+    case SNUG_SEQUENCE_KIND_TILE:
         s->count = c->run->units;
         s->rows = c->step->rows_per_sequence;
         return;
+    case SNUG_SEQUENCE_KIND_PICTURE:
+        s->rows = c->step->rows_per_sequence;
+        return;
+    case SNUG_SEQUENCE_KIND_TEXT:
+    case SNUG_SEQUENCE_KIND_CROSS:
+        break;
     }
     s->caches = operand(c, cache)->fixed_rows;
     if (c->step->in[slots] >= 0) {
@@ -227,8 +277,6 @@ static void set_sequences(const struct context *c, int slots, int positions, int
         s->positions = in(c, positions);
         return;
     }
-    s->count = 1;
-    s->rows = c->run->units;
     s->first_position = c->run->first_position;
     s->slot = (int32_t)c->run->slot;
     s->slots = &s->slot;
@@ -237,8 +285,8 @@ static void set_sequences(const struct context *c, int slots, int positions, int
 static enum snug_status run_kv_store(const struct context *c)
 {
     struct sequences s;
-    bool found[SNUG_MAX_PARALLEL] = {false};
-    set_sequences(c, 2, 3, c->step->out[0], &s);
+    bool found[SNUG_MAX_PARALLEL] = {false}, text = c->step->sequence == SNUG_SEQUENCE_KIND_TEXT;
+    set_sequences(c, 2, 3, c->step->in[0], c->step->out[0], &s);
     struct snug_kv_store args = {.sequences = s.count,
                                  .rows_per_sequence = s.rows,
                                  .kv_heads = c->step->kv_heads,
@@ -255,11 +303,13 @@ static enum snug_status run_kv_store(const struct context *c)
                                  .caches = s.caches,
                                  .slots = s.slots,
                                  .positions = s.positions,
-                                 .non_finite = s.text ? found : NULL};
-    if (s.text && s.count > SNUG_MAX_PARALLEL)
+                                 .non_finite = text ? found : NULL,
+                                 .source = in(c, 4),
+                                 .source_rows = rows_of(c, c->step->in[0])};
+    if (text && s.count > SNUG_MAX_PARALLEL)
         return SNUG_STATUS_SHAPE;
     enum snug_status status = c->executor->ops->kv_store(&args, c->executor->pool);
-    for (int64_t i = 0; s.text && i < s.count; i++) {
+    for (int64_t i = 0; text && i < s.count; i++) {
         if (!found[i])
             continue;
         c->run->non_finite_rows[i] = true;
@@ -270,31 +320,94 @@ static enum snug_status run_kv_store(const struct context *c)
     return status;
 }
 
+/* What every attention of a step has alike: all rows of the run as one sequence that sees `keys`
+ * keys of the first cache. */
+static struct snug_attention attention_args(const struct context *c, int64_t keys)
+{
+    return (struct snug_attention){.sequences = 1,
+                                   .rows_per_sequence = rows_of(c, c->step->in[0]),
+                                   .heads = c->step->heads,
+                                   .kv_heads = c->step->kv_heads,
+                                   .head_dim = c->step->head_dim,
+                                   .capacity = c->step->capacity,
+                                   .keys = keys,
+                                   .scale = (float)(1.0 / sqrt((double)c->step->head_dim)),
+                                   .q = in(c, 0),
+                                   .q_ld = cols_of(c, c->step->in[0]),
+                                   .dtype = operand(c, c->step->in[1])->dtype,
+                                   .k_cache = in(c, 1),
+                                   .v_cache = in(c, 2),
+                                   .out = out(c, 0),
+                                   .out_ld = cols_of(c, c->step->out[0])};
+}
+
+/* Rows [first, first + count) of what args describes. */
+static enum snug_status attend_rows(const struct context *c, const struct snug_attention *args,
+                                    int64_t first, int64_t count)
+{
+    struct snug_attention part = *args;
+    part.rows_per_sequence = count;
+    part.q += first * args->q_ld;
+    part.out += first * args->out_ld;
+    return c->executor->ops->attention(&part, c->executor->pool);
+}
+
+static enum snug_status attend_picture(const struct context *c)
+{
+    struct snug_attention args = attention_args(c, c->step->rows_per_sequence);
+    int64_t rows = args.rows_per_sequence, valid = c->run->valid_rows;
+    if (valid < 1 || valid > rows)
+        return SNUG_STATUS_SHAPE;
+    enum snug_status status = attend_rows(c, &args, 0, valid);
+    args.keys = valid;
+    return status ? status : attend_rows(c, &args, valid, rows - valid);
+}
+
+/* Rows of one document that see the same keys go together; those of several each alone. */
+static enum snug_status attend_cross(const struct context *c)
+{
+    struct sequences s;
+    set_sequences(c, 3, 3, c->step->in[0], c->step->in[1], &s);
+    struct snug_attention args = attention_args(c, c->step->capacity);
+    const int32_t *first = in(c, 4), *count = in(c, 5);
+    args.caches = s.caches;
+    args.slots = s.slots;
+    if (s.rows == 1 || s.count > 1) {
+        args.sequences = s.count;
+        args.rows_per_sequence = 1;
+        args.first_keys = first;
+        args.key_counts = count;
+        return c->executor->ops->attention(&args, c->executor->pool);
+    }
+    for (int64_t r = 0, end; r < s.rows; r = end) {
+        for (end = r + 1; end < s.rows && first[end] == first[r] && count[end] == count[r];)
+            end++;
+        args.first_keys = first + r;
+        args.key_counts = count + r;
+        enum snug_status status = attend_rows(c, &args, r, end - r);
+        if (status)
+            return status;
+    }
+    return SNUG_STATUS_OK;
+}
+
 static enum snug_status run_attention(const struct context *c)
 {
     struct sequences s;
-    set_sequences(c, 3, 4, c->step->in[1], &s);
-    struct snug_attention args = {.sequences = s.count,
-                                  .rows_per_sequence = s.rows,
-                                  .heads = c->step->heads,
-                                  .kv_heads = c->step->kv_heads,
-                                  .head_dim = c->step->head_dim,
-                                  .capacity = c->step->capacity,
-                                  .first_position = s.first_position,
-                                  .keys =
-                                      s.positions ? c->step->capacity : s.first_position + s.rows,
-                                  .causal = c->step->causal,
-                                  .scale = (float)(1.0 / sqrt((double)c->step->head_dim)),
-                                  .q = in(c, 0),
-                                  .q_ld = cols_of(c, c->step->in[0]),
-                                  .dtype = operand(c, c->step->in[1])->dtype,
-                                  .k_cache = in(c, 1),
-                                  .v_cache = in(c, 2),
-                                  .caches = s.caches,
-                                  .slots = s.slots,
-                                  .positions = s.positions,
-                                  .out = out(c, 0),
-                                  .out_ld = cols_of(c, c->step->out[0])};
+    if (c->step->sequence == SNUG_SEQUENCE_KIND_PICTURE)
+        return attend_picture(c);
+    if (c->step->sequence == SNUG_SEQUENCE_KIND_CROSS)
+        return attend_cross(c);
+    set_sequences(c, 3, 4, c->step->in[0], c->step->in[1], &s);
+    struct snug_attention args =
+        attention_args(c, s.positions ? c->step->capacity : s.first_position + s.rows);
+    args.sequences = s.count;
+    args.rows_per_sequence = s.rows;
+    args.first_position = s.first_position;
+    args.causal = c->step->sequence == SNUG_SEQUENCE_KIND_TEXT;
+    args.caches = s.caches;
+    args.slots = s.slots;
+    args.positions = s.positions;
     return c->executor->ops->attention(&args, c->executor->pool);
 }
 
@@ -321,7 +434,9 @@ static enum snug_status run_residual(const struct context *c)
                                  .cols = cols_of(c, c->step->out[0]),
                                  .x = out(c, 0),
                                  .y = in(c, 0),
-                                 .g = in(c, 1)};
+                                 .g = in(c, 1),
+                                 .gate = in(c, 2),
+                                 .mask = in(c, 3)};
     return c->executor->ops->residual(&args, c->executor->pool);
 }
 
@@ -340,6 +455,9 @@ static run_step_fn *const run_step[SNUG_OP_KIND_COUNT] = {
     [SNUG_OP_KIND_DROP_CLS] = run_drop_cls,
     [SNUG_OP_KIND_PIXEL_SHUFFLE] = run_pixel_shuffle,
     [SNUG_OP_KIND_STORE_ROWS] = run_store_rows,
+    [SNUG_OP_KIND_STORE_COLUMNS] = run_store_columns,
+    [SNUG_OP_KIND_PAD_ROWS] = run_pad_rows,
+    [SNUG_OP_KIND_ADD_ROWS] = run_add_rows,
     [SNUG_OP_KIND_EMBED] = run_embed,
     [SNUG_OP_KIND_LAYER_NORM] = run_layer_norm,
     [SNUG_OP_KIND_RMS_NORM] = run_rms_norm,
@@ -355,11 +473,12 @@ static run_step_fn *const run_step[SNUG_OP_KIND_COUNT] = {
 };
 
 /* Caches are panels and quantised rows records, not matrices; features are traced where they are
- * made. */
-static bool is_traced(enum snug_op_kind op)
+ * made, and a matrix that is stored by columns once it is whole, which its label says. */
+static bool is_traced(const struct snug_step *step)
 {
-    return op != SNUG_OP_KIND_KV_STORE && op != SNUG_OP_KIND_STORE_ROWS &&
-           op != SNUG_OP_KIND_QUANTIZE;
+    return step->op != SNUG_OP_KIND_KV_STORE && step->op != SNUG_OP_KIND_STORE_ROWS &&
+           step->op != SNUG_OP_KIND_QUANTIZE &&
+           (step->op != SNUG_OP_KIND_STORE_COLUMNS || step->label);
 }
 
 enum snug_status snug_execute(const struct snug_executor *executor, struct snug_run *run,
@@ -374,12 +493,16 @@ enum snug_status snug_execute(const struct snug_executor *executor, struct snug_
     for (int s = phase->first_step; s < phase->first_step + phase->step_count; s++) {
         const struct snug_step *step = &program->steps[s];
         struct context c = {executor, step, run};
+        if (step->needs_picture && run->no_picture)
+            continue;
+        if (executor->goes_on && !executor->goes_on(executor->goes_on_context))
+            return snug_error_set(error, SNUG_STATUS_INTERRUPTED, "interrupted");
         enum snug_status status = run_step[step->op](&c);
         if (status)
             return snug_error_set(
                 error, status, "%s: step %d (%s -> %s): operands do not go together", phase->name,
                 s, snug_op_kind_name(step->op), snug_step_name(program, step));
-        if (executor->trace && is_traced(step->op) &&
+        if (executor->trace && is_traced(step) &&
             !executor->trace(executor->trace_context, step, snug_step_name(program, step),
                              out(&c, 0), rows_of(&c, step->out[0]), cols_of(&c, step->out[0])))
             return snug_error_set(error, SNUG_STATUS_INTERRUPTED, "%s: stopped after step %d",

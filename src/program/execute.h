@@ -20,6 +20,8 @@ struct snug_executor {
     struct snug_dry *dry;   /* not NULL: nothing is computed (program/timeline.h) */
     snug_trace_fn *trace;   /* may be NULL */
     void *trace_context;
+    bool (*goes_on)(void *context); /* asked between steps; false: INTERRUPTED. May be NULL */
+    void *goes_on_context;
 };
 
 struct snug_run {
@@ -28,6 +30,8 @@ struct snug_run {
     int64_t first_position; /* text, one sequence: position of the first token */
     int64_t slot;           /* text, one sequence: its cache */
     int64_t first_row;      /* vision: row of the features where this micro-batch goes */
+    int64_t valid_rows;     /* Llama's tower: rows of the picture's own tiles, which come first */
+    bool no_picture;        /* text: steps that need one are left out */
     bool kv_non_finite;     /* out: a key or value that is not finite was stored in a text cache */
     int kv_step;            /* out: by which step first, if so */
     bool non_finite_rows[SNUG_MAX_PARALLEL]; /* out: whose, by row; of one sequence the first */
@@ -36,8 +40,8 @@ struct snug_run {
 /* Where an operand lies. */
 void *snug_executor_operand(const struct snug_executor *executor, int operand);
 
-/* Allocates nothing. Errors: SHAPE (from an op), INTERRUPTED (the trace said so); the message names
- * the step. */
+/* Allocates nothing. Errors: SHAPE (from an op), INTERRUPTED (trace or goes_on said so); the
+ * message names the step. */
 SNUG_CHECK_RESULT enum snug_status snug_execute(const struct snug_executor *executor,
                                                 struct snug_run *run, struct snug_error *error);
 

@@ -11,9 +11,10 @@
 const char *snug_op_kind_name(enum snug_op_kind op)
 {
     static const char *const names[SNUG_OP_KIND_COUNT] = {
-        "patches",    "vision_embed", "drop_cls", "pixel_shuffle", "store_rows", "embed",
-        "layer_norm", "rms_norm",     "quantize", "linear",        "rope",       "kv_store",
-        "attention",  "gelu",         "silu_mul", "residual",      "last_row"};
+        "patches",       "vision_embed", "drop_cls", "pixel_shuffle", "store_rows",
+        "store_columns", "pad_rows",     "add_rows", "embed",         "layer_norm",
+        "rms_norm",      "quantize",     "linear",   "rope",          "kv_store",
+        "attention",     "gelu",         "silu_mul", "residual",      "last_row"};
     return (unsigned)op < SNUG_OP_KIND_COUNT ? names[op] : "?";
 }
 
@@ -134,14 +135,14 @@ struct snug_step *snug_program_step(struct snug_program *program, enum snug_op_k
         step = &program->steps[program->step_count++];
         program->phases[program->phase_count - 1].step_count++;
     }
-    *step = (struct snug_step){.op = op, .in = {-1, -1, -1, -1, -1}, .out = {-1, -1}};
+    *step = (struct snug_step){.op = op, .in = {-1, -1, -1, -1, -1, -1}, .out = {-1, -1}};
     return step;
 }
 
 /* Ops that read what they write: the operand must hold something before. */
 static bool writes_in_place(enum snug_op_kind op)
 {
-    return op == SNUG_OP_KIND_ROPE || op == SNUG_OP_KIND_RESIDUAL;
+    return op == SNUG_OP_KIND_ROPE || op == SNUG_OP_KIND_RESIDUAL || op == SNUG_OP_KIND_ADD_ROWS;
 }
 
 static void touch(struct snug_operand *operand, int step)

@@ -47,40 +47,60 @@ enum snug_op_kind {
     SNUG_OP_KIND_DROP_CLS,      /* in: x                               out: y */
     SNUG_OP_KIND_PIXEL_SHUFFLE, /* in: x                               out: y */
     SNUG_OP_KIND_STORE_ROWS, /* in: x; out: y at row first_row      (features of a micro-batch) */
-    SNUG_OP_KIND_EMBED,      /* in: ids, image_row, table, features out: y */
-    SNUG_OP_KIND_LAYER_NORM, /* in: x, w, b                         out: y */
-    SNUG_OP_KIND_RMS_NORM,   /* in: x, w                            out: y (may be x) */
-    SNUG_OP_KIND_QUANTIZE,   /* in: x                               out: y, records of integers */
-    SNUG_OP_KIND_LINEAR,     /* in: x (records if w is quantised), w, bias   out: y */
-    SNUG_OP_KIND_ROPE,       /* in: inv_freq, positions             out: x, in place */
-    SNUG_OP_KIND_KV_STORE,   /* in: k, v, slots, positions          out: k_cache, v_cache */
-    SNUG_OP_KIND_ATTENTION,  /* in: q, k_cache, v_cache, slots, positions  out: y */
-    SNUG_OP_KIND_GELU,       /* in: x                               out: y (may be x) */
-    SNUG_OP_KIND_SILU_MUL,   /* in: gate, up                        out: y (may be gate) */
-    SNUG_OP_KIND_RESIDUAL,   /* in: y, g                            out: x, in place */
-    SNUG_OP_KIND_LAST_ROW,   /* in: x                               out: y, one row */
+    SNUG_OP_KIND_STORE_COLUMNS, /* in: x; out: y, column c of x at first_column + c * stride; y may
+                                   have fewer rows */
+    SNUG_OP_KIND_PAD_ROWS,      /* in: x; out: y: its rows, then zeros */
+    SNUG_OP_KIND_ADD_ROWS,      /* in: index, table, gate           out: x, in place */
+    SNUG_OP_KIND_EMBED,         /* in: ids, image_row, table, features out: y */
+    SNUG_OP_KIND_LAYER_NORM,    /* in: x, w, b                         out: y */
+    SNUG_OP_KIND_RMS_NORM,      /* in: x, w                            out: y (may be x) */
+    SNUG_OP_KIND_QUANTIZE,  /* in: x                               out: y, records of integers */
+    SNUG_OP_KIND_LINEAR,    /* in: x (records if w is quantised), w, bias   out: y */
+    SNUG_OP_KIND_ROPE,      /* in: inv_freq, positions             out: x, in place */
+    SNUG_OP_KIND_KV_STORE,  /* in: k, v, slots, positions, source  out: k_cache, v_cache */
+    SNUG_OP_KIND_ATTENTION, /* in: q, k_cache, v_cache, slots, positions (cross: first_keys,
+                               key_counts)                         out: y */
+    SNUG_OP_KIND_GELU,      /* in: x                               out: y (may be x) */
+    SNUG_OP_KIND_SILU_MUL,  /* in: gate, up                        out: y (may be gate) */
+    SNUG_OP_KIND_RESIDUAL,  /* in: y, g, gate, mask                out: x, in place */
+    SNUG_OP_KIND_LAST_ROW,  /* in: x                               out: y, one row */
     SNUG_OP_KIND_COUNT
 };
 const char *snug_op_kind_name(enum snug_op_kind op);
 
-#define SNUG_STEP_INPUTS 5
+#define SNUG_STEP_INPUTS 6
 #define SNUG_STEP_OUTPUTS 2
+
+/* Which rows of a run belong together in kv_store and attention. */
+enum snug_sequence_kind {
+    SNUG_SEQUENCE_KIND_TEXT,    /* the whole run is one, in the run's slot; with slots every row is
+                                   the next token of one of its own. Causal */
+    SNUG_SEQUENCE_KIND_TILE,    /* rows_per_sequence each, and sees all of itself */
+    SNUG_SEQUENCE_KIND_PICTURE, /* the run is one; its keys are rows_per_sequence, gathered through
+                                   `source`. The run's first valid_rows rows see all keys, the
+                                   others those of the first valid_rows */
+    SNUG_SEQUENCE_KIND_CROSS,   /* attention only: as text, but each row sees key_counts[r] keys
+                                   from first_keys[r] on */
+};
 
 struct snug_step {
     enum snug_op_kind op;
+    enum snug_sequence_kind sequence;
     const char *label; /* what the first output now holds, if that is not its operand's name
                           ("text.layer.3") */
     int in[SNUG_STEP_INPUTS], out[SNUG_STEP_OUTPUTS];
     float eps;       /* norms */
     float threshold; /* quantize: of outliers */
     int64_t n, k;    /* linear: outputs and terms; embed: vocabulary rows and width */
-    int64_t heads, kv_heads, head_dim; /* rope, kv_store, attention */
+    int64_t heads, kv_heads, head_dim; /* rope, kv_store, attention; norms: heads, if each has its
+                                          own norm */
     int64_t capacity;                  /* kv_store, attention: positions a cache holds */
-    int64_t rows_per_sequence; /* kv_store, attention: 0 = text: the whole run is one sequence, or,
-                                  with slots, every row is the next token of one of its own; else
-                                  rows of one tile, each a sequence of its own */
-    int64_t side, patch, grid; /* patches: picture and patch side; pixel shuffle: grid side */
-    bool causal, transposed;
+    int64_t rows_per_sequence;         /* kv_store, attention: of a tile, or keys of a picture */
+    int64_t side, patch, grid;    /* patches: picture and patch side; pixel shuffle: grid side */
+    int64_t first_column, stride; /* store_columns */
+    bool transposed;              /* pixel shuffle */
+    bool complement;              /* add_rows: 1 - tanh(gate) */
+    bool needs_picture;           /* left out of runs without one (cross-attention layers) */
 };
 
 #define SNUG_MAX_PHASES 4

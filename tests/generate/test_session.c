@@ -102,6 +102,13 @@ static void compare(const struct snug_model *model, const struct document *d, co
     free(have);
 }
 
+static enum snug_status see_bytes(struct snug_session *session, const unsigned char *bytes,
+                                  int64_t tiles, struct snug_error *error)
+{
+    const struct snug_picture picture = {.tiles = tiles, .bytes = bytes};
+    return snug_session_see_picture(session, &picture, error);
+}
+
 /* Tiles of bytes, normalised on the way in, give the features that their floats give, however many
  * go into a batch. */
 static void test_bytes(void **state)
@@ -131,11 +138,11 @@ static void test_bytes(void **state)
                row_bytes);
         assert_ok(snug_session_begin(&session, 20, TILES, &error));
         memset(snug_executor_operand(&session.executor, session.handles.features), 0, row_bytes);
-        assert_ok(snug_session_see_bytes(&session, bytes, 1, &error));
-        assert_ok(snug_session_see_bytes(&session, bytes + elements, TILES - 1, &error));
+        assert_ok(see_bytes(&session, bytes, 1, &error));
+        assert_ok(see_bytes(&session, bytes + elements, TILES - 1, &error));
         assert_memory_equal(snug_executor_operand(&session.executor, session.handles.features),
                             wanted, row_bytes);
-        assert_int_equal(snug_session_see_bytes(&session, bytes, 1, &error), SNUG_STATUS_SHAPE);
+        assert_int_equal(see_bytes(&session, bytes, 1, &error), SNUG_STATUS_SHAPE);
         snug_session_free(&session);
     }
     free(wanted);

@@ -26,7 +26,8 @@ void golden_skip(struct golden *g, const char *name, const char *format, ...) SN
 typedef void golden_check_fn(struct golden *g, const char *folder, json_t *manifest);
 golden_check_fn golden_check_safetensors, golden_check_tokenizer, golden_check_unicode,
     golden_check_chat, golden_check_resize, golden_check_internvl_tiles, golden_check_mllama_tiles,
-    golden_check_decode, golden_check_malformed_images, golden_check_model, golden_check_documents;
+    golden_check_decode, golden_check_malformed_images, golden_check_model, golden_check_documents,
+    golden_check_mllama, golden_check_mllama_masks;
 
 /* Rows of one file: a line is printed for all of them, with the first that is wrong. */
 struct golden_rows {

@@ -25,19 +25,13 @@
 
 /* ---- kinds ---- */
 
-static void check_later(struct golden *g, const char *folder, json_t *manifest)
-{
-    (void)manifest;
-    golden_skip(g, folder, "not supported yet");
-}
-
 static void check_model(struct golden *g, const char *folder, json_t *manifest)
 {
     const char *family = json_string_value(json_object_get(manifest, "family"));
     if (family && strcmp(family, "internvl") == 0)
         golden_check_model(g, folder, manifest);
     else if (family && strcmp(family, "mllama") == 0)
-        check_later(g, folder, manifest);
+        golden_check_mllama(g, folder, manifest);
     else
         golden_fail(g, folder, "unknown model family '%s'", family ? family : "(none)");
 }
@@ -54,7 +48,7 @@ static const struct {
     {"resize", golden_check_resize},
     {"internvl-tiles", golden_check_internvl_tiles},
     {"mllama-tiles", golden_check_mllama_tiles},
-    {"mllama-masks", check_later},
+    {"mllama-masks", golden_check_mllama_masks},
     {"decode", golden_check_decode},
     {"malformed-images", golden_check_malformed_images},
     {"safetensors", golden_check_safetensors},

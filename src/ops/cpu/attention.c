@@ -11,7 +11,9 @@
  *
  * in buffers on the stack (q, p: 24 KiB each; o of some panels: 6 KiB). Rows of a causal tile that
  * see more keys than the first one go on alone from where it ended: a chain can be continued, an
- * absent key cannot be multiplied by zero. Where there are fewer tiles than threads (decoding),
+ * absent key cannot be multiplied by zero. Where rows see keys from some later one on, the first
+ * block begins in its middle: keys before are weighed as nothing and not in the chain. Where there
+ * are fewer tiles than threads (decoding),
  * blocks are tasks too: their o, m and l wait in a buffer of the caller's, and are folded in order
  * after each wave. Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "ops/cpu/cpu.h"
@@ -29,14 +31,16 @@ struct tile {
     const struct snug_attention *args;
     int64_t sequence, kv_head, first_row; /* row: index in [0, rows_per_sequence * group) */
     int rows;
-    int64_t keys[TILE_ROWS]; /* never falling */
+    int64_t first_key;       /* that its rows see */
+    int64_t keys[TILE_ROWS]; /* end of the keys that a row sees; never falling */
     float q[TILE_ROWS * GEMM_LD];
     float p[TILE_ROWS * GEMM_LD];
 };
 
 /* What a block of keys comes to, per row. */
 struct block {
-    int64_t first;           /* key */
+    int64_t first;           /* key, a multiple of 256 */
+    int64_t skipped;         /* keys of it before the tile's first */
     int from;                /* rows before it see none of the block */
     int64_t keys[TILE_ROWS]; /* of the block */
     float max[TILE_ROWS], sum[TILE_ROWS];
@@ -67,9 +71,16 @@ static int64_t head_of(const struct tile *tile)
     return snug_slot_of(tile->args->slots, tile->sequence) * tile->args->kv_heads + tile->kv_head;
 }
 
-/* Keys that the last row of a sequence sees. */
+static int64_t first_key_of(const struct snug_attention *args, int64_t sequence)
+{
+    return args->first_keys ? args->first_keys[sequence] : 0;
+}
+
+/* End of the keys that the last row of a sequence sees. */
 static int64_t keys_of(const struct snug_attention *args, int64_t sequence)
 {
+    if (args->key_counts)
+        return args->first_keys[sequence] + args->key_counts[sequence];
     return args->causal ? snug_first_position_of(args->positions, args->first_position, sequence) +
                               args->rows_per_sequence
                         : args->keys;
@@ -92,6 +103,7 @@ static void load_tile(struct tile *tile, const struct snug_attention *args, int6
     tile->first_row = index % tiles * TILE_ROWS;
     tile->rows = (int)min_i64(TILE_ROWS, items - tile->first_row);
     int64_t keys = keys_of(args, tile->sequence);
+    tile->first_key = first_key_of(args, tile->sequence);
     for (int r = 0; r < tile->rows; r++) {
         int64_t item = tile->first_row + r, row = item / group;
         const float *q = args->q + (tile->sequence * args->rows_per_sequence + row) * args->q_ld +
@@ -102,17 +114,26 @@ static void load_tile(struct tile *tile, const struct snug_attention *args, int6
     }
 }
 
-/* p = exp(s - m) of one row in place; m, l. The order of the maximum is free: only a NaN, which
- * makes the row NaN anyway, and the sign of zero, which s - m loses, depend on it. What lies beyond
- * the keys ends as zero: lanes start at +0 and never become -0, so adding it changes nothing. */
-static void weigh_row(float *p, int64_t keys, float *max, float *sum)
+/* The first block that has a key for the tile. */
+static int64_t first_block_of(const struct tile *tile)
+{
+    return tile->first_key / 256 * 256;
+}
+
+/* p = exp(s - m) of keys [skipped, keys) of one row in place; m, l. The order of the maximum is
+ * free: only a NaN, which makes the row NaN anyway, and the sign of zero, which s - m loses, depend
+ * on it. What lies outside the keys ends as zero: lanes start at +0 and never become -0, so adding
+ * it changes nothing. */
+static void weigh_row(float *p, int64_t skipped, int64_t keys, float *max, float *sum)
 {
     int64_t padded = (keys + 31) / 32 * 32;
     vec top[LANE_VECS], lanes[LANE_VECS];
     float top_lane[SIMD_LANES];
 
+    for (int64_t j = 0; j < skipped; j++)
+        p[j] = p[skipped];
     for (int64_t j = keys; j < padded; j++)
-        p[j] = p[0];
+        p[j] = p[skipped];
     for (int v = 0; v < LANE_VECS; v++)
         top[v] = v_load(p + v * SIMD_LANES);
     for (int64_t j = 32; j < padded; j += 32) {
@@ -131,6 +152,8 @@ static void weigh_row(float *p, int64_t keys, float *max, float *sum)
     INDEPENDENT
     for (int64_t j = 0; j < padded; j++)
         p[j] = snug_expf(p[j] - m);
+    for (int64_t j = 0; j < skipped; j++)
+        p[j] = 0;
     for (int64_t j = keys; j < padded; j++)
         p[j] = 0;
     for (int v = 0; v < LANE_VECS; v++)
@@ -150,7 +173,8 @@ static void weigh_block(struct tile *tile, struct block *block)
     int64_t panel = block->first / SNUG_PANEL, most = 0;
 
     block->from = tile->rows;
-    for (int r = tile->rows - 1; r >= 0 && tile->keys[r] > block->first; r--) {
+    block->skipped = max_i64(0, tile->first_key - block->first);
+    for (int r = tile->rows - 1; r >= 0 && tile->keys[r] > block->first + block->skipped; r--) {
         block->from = r;
         block->keys[r] = min_i64(256, tile->keys[r] - block->first);
         most = max_i64(most, block->keys[r]);
@@ -171,7 +195,8 @@ static void weigh_block(struct tile *tile, struct block *block)
                      .mode = GEMM_STORE};
     cpu_gemm(&g);
     for (int r = block->from; r < tile->rows; r++)
-        weigh_row(tile->p + r * GEMM_LD, block->keys[r], &block->max[r], &block->sum[r]);
+        weigh_row(tile->p + r * GEMM_LD, block->skipped, block->keys[r], &block->max[r],
+                  &block->sum[r]);
 }
 
 /* O = fmaf(O, a, o * b) for `width` dimensions; the first block's o as it is. */
@@ -199,12 +224,13 @@ static void value_block(struct tile *tile, const struct block *block, const stru
 
     for (int64_t panel = 0; panel < panels; panel += O_PANELS) {
         int64_t at = v_head + (panel * args->capacity + block->first) * SNUG_PANEL;
+        int64_t skipped = block->skipped;
         struct gemm g = {.rows = tile->rows - block->from,
                          .panels = min_i64(O_PANELS, panels - panel),
-                         .count = common,
-                         .x = tile->p + block->from * GEMM_LD,
+                         .count = common - skipped,
+                         .x = tile->p + block->from * GEMM_LD + skipped,
                          .dtype = args->dtype,
-                         .w = cache_at(args, args->v_cache, at),
+                         .w = cache_at(args, args->v_cache, at + skipped * SNUG_PANEL),
                          .panel_stride = args->capacity * SNUG_PANEL,
                          .y = o + block->from * O_LD,
                          .y_ld = O_LD,
@@ -225,8 +251,8 @@ static void value_block(struct tile *tile, const struct block *block, const stru
                 memcpy(sink->kept + r * args->head_dim + d, o + r * O_LD,
                        (size_t)width * sizeof(float));
             else
-                fold(output(tile, r) + d, o + r * O_LD, width, block->first == 0, sink->a[r],
-                     sink->b[r]);
+                fold(output(tile, r) + d, o + r * O_LD, width, block->first == first_block_of(tile),
+                     sink->a[r], sink->b[r]);
         }
     }
 }
@@ -259,15 +285,18 @@ static void tile_task(void *context, int64_t index, int worker)
 
     (void)worker;
     load_tile(&tile, args, index);
-    for (block.first = 0; block.first < tile.keys[tile.rows - 1]; block.first += 256) {
+    const int64_t first = first_block_of(&tile);
+    for (block.first = first; block.first < tile.keys[tile.rows - 1]; block.first += 256) {
         weigh_block(&tile, &block);
+        if (block.from == tile.rows)
+            continue;
         for (int r = block.from; r < tile.rows; r++)
-            fold_scalars(&max[r], &sum[r], block.max[r], block.sum[r], block.first == 0, &a[r],
+            fold_scalars(&max[r], &sum[r], block.max[r], block.sum[r], block.first == first, &a[r],
                          &b[r]);
         value_block(&tile, &block, &sink);
     }
     for (int r = 0; r < tile.rows; r++) {
-        if (tile.keys[r] > 0)
+        if (tile.keys[r] > tile.first_key)
             divide(output(&tile, r), args->head_dim, sum[r]);
         else
             memset(output(&tile, r), 0, (size_t)args->head_dim * sizeof(float));
@@ -297,6 +326,8 @@ static void wave_task(void *context, int64_t index, int worker)
     (void)worker;
     load_tile(&tile, wave->args, head);
     block.first = (wave->first_block + index % wave->blocks) * 256;
+    if (block.first < first_block_of(&tile))
+        return;
     weigh_block(&tile, &block);
     for (int r = block.from; r < tile.rows; r++) {
         wave->max[at + r] = block.max[r];
@@ -317,9 +348,10 @@ static void fold_wave(struct wave *wave, int64_t head, bool last, float *max, fl
     for (int r = 0; r < tile.rows; r++) {
         for (int64_t i = 0; i < wave->blocks; i++) {
             int64_t at = (head * wave->blocks + i) * rows + r;
-            bool first = wave->first_block + i == 0;
+            int64_t block = (wave->first_block + i) * 256;
+            bool first = block == first_block_of(&tile);
             float a, b;
-            if ((wave->first_block + i) * 256 >= tile.keys[r])
+            if (block >= tile.keys[r] || block < first_block_of(&tile))
                 continue;
             fold_scalars(&max[r], &sum[r], wave->max[at], wave->sum[at], first, &a, &b);
             fold(output(&tile, r), wave->o + at * d, d, first, a, b);
@@ -358,15 +390,18 @@ enum snug_status cpu_attention(const struct snug_attention *args, struct snug_po
     int64_t items = args->rows_per_sequence * group_of(args),
             heads = args->sequences * args->kv_heads;
     int64_t rows = heads * items, tiles = heads * ceil_div(items, TILE_ROWS);
-    int64_t keys = 0, all_keys = 0; /* the most of a sequence, and the sum */
+    int64_t keys = 0, all_keys = 0; /* the end of the farthest, and how many there are */
+    bool all_see = true;            /* a key at least */
     for (int64_t s = 0; s < args->sequences; s++) {
+        int64_t count = keys_of(args, s) - first_key_of(args, s);
         keys = max_i64(keys, keys_of(args, s));
-        all_keys += keys_of(args, s);
+        all_keys += count;
+        all_see = all_see && count > 0;
     }
     pool = pool_if(pool, 2 * items * args->kv_heads * all_keys * args->head_dim, ALONE_BELOW_FMAS);
 
     if (tiles < pool_threads(pool) && items > 0 && items <= TILE_ROWS && rows <= WAVE_ROWS &&
-        rows * args->head_dim * 2 <= WAVE_FLOATS && keys > 256)
+        rows * args->head_dim * 2 <= WAVE_FLOATS && keys > 256 && all_see)
         run_waves(args, keys, pool);
     else
         snug_pool_run(pool, tile_task, (void *)(uintptr_t)args, tiles);

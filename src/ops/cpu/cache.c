@@ -30,16 +30,25 @@ static bool store(enum snug_dtype dtype, void *cache, int64_t at, const float va
     return bad == 0;
 }
 
-/* Rows [row, row + count) of one sequence, all of one panel of positions. */
-static bool store_keys(const struct snug_kv_store *args, int64_t cache_first, const float *k,
-                       int64_t position, int64_t count)
+/* The row of k and v that row r of all sequences is. */
+static int64_t row_of(const struct snug_kv_store *args, int64_t r)
 {
+    return args->source ? args->source[r] : r;
+}
+
+/* Rows [row, row + count) of all, of one sequence and one panel of positions. k: of row 0. */
+static bool store_keys(const struct snug_kv_store *args, int64_t cache_first, const float *k,
+                       int64_t row, int64_t position, int64_t count)
+{
+    const float *rows[SNUG_PANEL];
     float value[SNUG_PANEL] = {0};
     bool finite = true;
 
+    for (int64_t i = 0; i < count; i++)
+        rows[i] = k + row_of(args, row + i) * args->k_ld;
     for (int64_t d = 0; d < args->head_dim; d++) {
         for (int64_t i = 0; i < count; i++)
-            value[i] = k[i * args->k_ld + d];
+            value[i] = rows[i][d];
         finite &= store(args->dtype, args->k_cache,
                         cache_first + snug_panel_index(position, d, args->head_dim), value, count);
     }
@@ -69,21 +78,20 @@ static void kv_store_task(void *context, int64_t index, int worker)
     int64_t first = sequence * args->rows_per_sequence;
     int64_t cache = snug_slot_of(args->slots, sequence) * args->kv_heads + head;
     int64_t begin = snug_first_position_of(args->positions, args->first_position, sequence);
-    const float *k = args->k + first * args->k_ld + head * args->head_dim;
-    const float *v = args->v + first * args->v_ld + head * args->head_dim;
+    const float *k = args->k + head * args->head_dim, *v = args->v + head * args->head_dim;
     bool finite = true;
 
     (void)worker;
     for (int64_t r = 0; r < args->rows_per_sequence;) {
         int64_t position = begin + r;
         int64_t count = min_i64(args->rows_per_sequence - r, SNUG_PANEL - position % SNUG_PANEL);
-        finite &= store_keys(args, cache * snug_k_cache_elements(args->capacity, args->head_dim),
-                             k + r * args->k_ld, position, count);
+        finite &= store_keys(args, cache * snug_k_cache_elements(args->capacity, args->head_dim), k,
+                             first + r, position, count);
         r += count;
     }
     for (int64_t r = 0; r < args->rows_per_sequence; r++)
         finite &= store_values(args, cache * snug_v_cache_elements(args->capacity, args->head_dim),
-                               v + r * args->v_ld, begin + r);
+                               v + row_of(args, first + r) * args->v_ld, begin + r);
     if (!finite && args->non_finite)
         __atomic_store_n(&args->non_finite[sequence], true, __ATOMIC_RELAXED);
 }

@@ -12,6 +12,7 @@ const struct snug_ops *SIMD_NAME(ops)(void)
         .layer_norm = cpu_layer_norm,
         .rms_norm = cpu_rms_norm,
         .residual = cpu_residual,
+        .add_rows = cpu_add_rows,
         .gelu = cpu_gelu,
         .silu_mul = cpu_silu_mul,
         .rope = cpu_rope,

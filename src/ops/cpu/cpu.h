@@ -14,6 +14,7 @@
 #define cpu_layer_norm SIMD_NAME(layer_norm)
 #define cpu_rms_norm SIMD_NAME(rms_norm)
 #define cpu_residual SIMD_NAME(residual)
+#define cpu_add_rows SIMD_NAME(add_rows)
 #define cpu_gelu SIMD_NAME(gelu)
 #define cpu_silu_mul SIMD_NAME(silu_mul)
 #define cpu_rope SIMD_NAME(rope)
@@ -36,6 +37,7 @@ enum snug_status cpu_linear_quantized(const struct snug_linear_quantized *args,
                                       struct snug_pool *pool);
 enum snug_status cpu_layer_norm(const struct snug_norm *args, struct snug_pool *pool);
 enum snug_status cpu_rms_norm(const struct snug_norm *args, struct snug_pool *pool);
+enum snug_status cpu_add_rows(const struct snug_add_rows *args, struct snug_pool *pool);
 enum snug_status cpu_residual(const struct snug_residual *args, struct snug_pool *pool);
 enum snug_status cpu_gelu(const struct snug_unary *args, struct snug_pool *pool);
 enum snug_status cpu_silu_mul(const struct snug_unary *args, struct snug_pool *pool);

@@ -20,9 +20,17 @@ static void add_scaled_row(float *x, const float *y, const float *g, int64_t col
         x[c] = x[c] + (g[c] * y[c]);
 }
 
+static void add_gated_row(float *x, const float *y, float g, int64_t cols)
+{
+    INDEPENDENT
+    for (int64_t c = 0; c < cols; c++)
+        x[c] = x[c] + (g * y[c]);
+}
+
 struct residual {
     const struct snug_residual *args;
     int64_t task_rows;
+    float gate;
 };
 
 static void residual_task(void *context, int64_t index, int worker)
@@ -32,12 +40,18 @@ static void residual_task(void *context, int64_t index, int worker)
     int64_t row = index * residual->task_rows, end = min_i64(args->rows, row + residual->task_rows);
 
     (void)worker;
-    if (!args->g) {
-        add_row(args->x + row * args->cols, args->y + row * args->cols, (end - row) * args->cols);
-        return;
+    for (; row < end; row++) {
+        float *x = args->x + row * args->cols;
+        const float *y = args->y + row * args->cols;
+        if (args->mask && !args->mask[row])
+            continue;
+        if (args->g)
+            add_scaled_row(x, y, args->g, args->cols);
+        else if (args->gate)
+            add_gated_row(x, y, residual->gate, args->cols);
+        else
+            add_row(x, y, args->cols);
     }
-    for (; row < end; row++)
-        add_scaled_row(args->x + row * args->cols, args->y + row * args->cols, args->g, args->cols);
 }
 
 enum snug_status cpu_residual(const struct snug_residual *args, struct snug_pool *pool)
@@ -45,9 +59,54 @@ enum snug_status cpu_residual(const struct snug_residual *args, struct snug_pool
     enum snug_status status = snug_check_residual(args);
     if (status)
         return status;
-    struct residual residual = {args, max_i64(1, TASK_ELEMENTS / args->cols)};
+    struct residual residual = {args, max_i64(1, TASK_ELEMENTS / args->cols),
+                                args->gate ? snug_tanhf(args->gate[0]) : 0};
     snug_pool_run(pool_if(pool, args->rows * args->cols, ALONE_BELOW_ELEMENTS), residual_task,
                   &residual, ceil_div(args->rows, residual.task_rows));
+    return SNUG_STATUS_OK;
+}
+
+struct add_rows {
+    const struct snug_add_rows *args;
+    float g;
+};
+
+static void add_rows_task(void *context, int64_t row, int worker)
+{
+    const struct add_rows *job = context;
+    const struct snug_add_rows *args = job->args;
+    int64_t from = args->index ? args->index[row] : row % args->table_rows, cols = args->cols;
+    const float *single = (const float *)args->table + from * cols;
+    const uint16_t *half = (const uint16_t *)args->table + from * cols;
+    float *x = args->x + row * cols, g = job->g;
+
+    (void)worker;
+    if (from < 0)
+        return;
+    if (args->table_dtype == SNUG_DTYPE_F32) {
+        add_gated_row(x, single, g, cols);
+    } else if (args->table_dtype == SNUG_DTYPE_BF16) {
+        INDEPENDENT
+        for (int64_t c = 0; c < cols; c++)
+            x[c] = x[c] + (g * snug_bf16_to_f32(half[c]));
+    } else {
+        for (int64_t c = 0; c < cols; c++)
+            x[c] = x[c] + (g * snug_f16_to_f32(half[c]));
+    }
+}
+
+enum snug_status cpu_add_rows(const struct snug_add_rows *args, struct snug_pool *pool)
+{
+    enum snug_status status = snug_check_add_rows(args);
+    if (status)
+        return status;
+    struct add_rows job = {.args = args};
+    if (args->rows)
+        job.g = snug_tanhf(args->gate[0]);
+    if (args->complement)
+        job.g = 1.0f - job.g;
+    snug_pool_run(pool_if(pool, args->rows * args->cols, ALONE_BELOW_ELEMENTS), add_rows_task, &job,
+                  args->rows);
     return SNUG_STATUS_OK;
 }
 

@@ -54,7 +54,10 @@ static void vision_embed_task(void *context, int64_t index, int worker)
     const float *x = row == 0 ? args->cls : args->x + (tile * args->count + row - 1) * d;
 
     (void)worker;
-    sum_rows(args->y + index * d, x, args->position + row * d, d);
+    if (args->position)
+        sum_rows(args->y + index * d, x, args->position + row * d, d);
+    else
+        memcpy(args->y + index * d, x, float_bytes(d));
 }
 
 enum snug_status cpu_vision_embed(const struct snug_vision_embed *args, struct snug_pool *pool)

@@ -12,7 +12,8 @@ struct row {
     float max, sum;
 };
 
-/* Scores of keys [first, first + count), their maximum m, p = exp(s - m) in place, and l. */
+/* Scores of keys [first, first + count), all of one block of 256, their maximum m, p = exp(s - m)
+ * in place, and l. */
 static float block_weights(const struct row *row, int64_t first, int64_t count, float p[256],
                            float *max)
 {
@@ -32,13 +33,14 @@ static float block_weights(const struct row *row, int64_t first, int64_t count, 
         m = m > p[j] ? m : p[j];
     for (int64_t j = 0; j < count; j++) {
         p[j] = snug_expf(p[j] - m);
-        lane[j % 32] = lane[j % 32] + p[j];
+        int64_t at = (first + j) % 32; /* a block begins at a multiple of 256 */
+        lane[at] = lane[at] + p[j];
     }
     *max = m;
     return snug_ref_tree(lane);
 }
 
-static void fold_block(struct row *row, int64_t first, int64_t count)
+static void fold_block(struct row *row, int64_t first, int64_t count, bool is_first)
 {
     const struct snug_attention *args = row->args;
     float p[256], m, l = block_weights(row, first, count, p, &m);
@@ -51,10 +53,10 @@ static void fold_block(struct row *row, int64_t first, int64_t count)
             int64_t at = row->v_first + snug_panel_index(d, first + j, args->capacity);
             o = fmaf(p[j], snug_ref_element(args->dtype, args->v_cache, at), o);
         }
-        row->out[d] = first == 0 ? o : fmaf(row->out[d], a, o * b);
+        row->out[d] = is_first ? o : fmaf(row->out[d], a, o * b);
     }
-    row->sum = first == 0 ? l : fmaf(row->sum, a, l * b);
-    row->max = first == 0 ? m : new_max;
+    row->sum = is_first ? l : fmaf(row->sum, a, l * b);
+    row->max = is_first ? m : new_max;
 }
 
 static void attention_task(void *context, int64_t index, int worker)
@@ -64,7 +66,10 @@ static void attention_task(void *context, int64_t index, int worker)
     int64_t sequence = r / args->rows_per_sequence;
     int64_t position = snug_first_position_of(args->positions, args->first_position, sequence) +
                        r % args->rows_per_sequence;
-    int64_t keys = args->causal ? position + 1 : args->keys;
+    int64_t begin = args->first_keys ? args->first_keys[sequence] : 0;
+    int64_t end = args->causal       ? position + 1
+                  : args->key_counts ? begin + args->key_counts[sequence]
+                                     : args->keys;
     int64_t cache = snug_slot_of(args->slots, sequence) * args->kv_heads +
                     head / (args->heads / args->kv_heads);
     struct row row = {.args = args,
@@ -77,9 +82,11 @@ static void attention_task(void *context, int64_t index, int worker)
         row.q[d] = args->q[r * args->q_ld + head * args->head_dim + d] * args->scale;
         row.out[d] = 0;
     }
-    for (int64_t first = 0; first < keys; first += 256)
-        fold_block(&row, first, keys - first < 256 ? keys - first : 256);
-    for (int64_t d = 0; d < args->head_dim && keys > 0; d++)
+    for (int64_t first = begin, next; first < end; first = next) {
+        next = (first / 256 + 1) * 256;
+        fold_block(&row, first, (next < end ? next : end) - first, first == begin);
+    }
+    for (int64_t d = 0; d < args->head_dim && end > begin; d++)
         row.out[d] = row.out[d] / row.sum;
 }
 

@@ -28,12 +28,13 @@ static void kv_store_task(void *context, int64_t index, int worker)
         int64_t slot = snug_slot_of(args->slots, sequence);
         int64_t position = snug_first_position_of(args->positions, args->first_position, sequence) +
                            r % args->rows_per_sequence;
+        int64_t from = args->source ? args->source[r] : r;
         for (int64_t c = 0; c < args->kv_heads * args->head_dim; c++) {
             int64_t head = slot * args->kv_heads + c / args->head_dim, d = c % args->head_dim;
             int64_t k_at = head * k_elements + snug_panel_index(position, d, args->head_dim);
             int64_t v_at = head * v_elements + snug_panel_index(d, position, args->capacity);
-            bool k_finite = store(args->dtype, args->k_cache, k_at, args->k[r * args->k_ld + c]);
-            bool v_finite = store(args->dtype, args->v_cache, v_at, args->v[r * args->v_ld + c]);
+            bool k_finite = store(args->dtype, args->k_cache, k_at, args->k[from * args->k_ld + c]);
+            bool v_finite = store(args->dtype, args->v_cache, v_at, args->v[from * args->v_ld + c]);
             if (args->non_finite && (!k_finite || !v_finite))
                 args->non_finite[sequence] = true;
         }

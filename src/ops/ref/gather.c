@@ -39,7 +39,7 @@ static void vision_embed_task(void *context, int64_t index, int worker)
             const float *x = row == 0 ? args->cls : args->x + (tile * args->count + row - 1) * d;
             for (int64_t c = 0; c < d; c++)
                 args->y[(tile * (args->count + 1) + row) * d + c] =
-                    x[c] + args->position[row * d + c];
+                    args->position ? x[c] + args->position[row * d + c] : x[c];
         }
     }
 }

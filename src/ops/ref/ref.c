@@ -12,6 +12,7 @@ const struct snug_ops *snug_ops_ref(void)
         .layer_norm = snug_ref_layer_norm,
         .rms_norm = snug_ref_rms_norm,
         .residual = snug_ref_residual,
+        .add_rows = snug_ref_add_rows,
         .gelu = snug_ref_gelu,
         .silu_mul = snug_ref_silu_mul,
         .rope = snug_ref_rope,

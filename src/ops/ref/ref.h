@@ -13,6 +13,7 @@ enum snug_status snug_ref_linear_quantized(const struct snug_linear_quantized *a
 enum snug_status snug_ref_layer_norm(const struct snug_norm *args, struct snug_pool *pool);
 enum snug_status snug_ref_rms_norm(const struct snug_norm *args, struct snug_pool *pool);
 enum snug_status snug_ref_residual(const struct snug_residual *args, struct snug_pool *pool);
+enum snug_status snug_ref_add_rows(const struct snug_add_rows *args, struct snug_pool *pool);
 enum snug_status snug_ref_gelu(const struct snug_unary *args, struct snug_pool *pool);
 enum snug_status snug_ref_silu_mul(const struct snug_unary *args, struct snug_pool *pool);
 enum snug_status snug_ref_rope(const struct snug_rope *args, struct snug_pool *pool);
