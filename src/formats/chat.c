@@ -166,9 +166,9 @@ static enum snug_status read_bos(const struct snug_folder *folder, struct snug_c
         value = json_object_get(value, "content");
     const char *bos = json_string_value(value);
     if (status == SNUG_STATUS_OK && bos && strlen(bos) >= sizeof(out->bos))
-        status = snug_error_set(error, SNUG_STATUS_FORMAT,
-                                "%s: bos_token has %zu bytes (at most %zu)", name, strlen(bos),
-                                sizeof(out->bos) - 1);
+        status =
+            snug_error_set(error, SNUG_STATUS_FORMAT, "%s: bos_token has %zu bytes (at most %zu)",
+                           name, strlen(bos), sizeof(out->bos) - 1);
     if (status != SNUG_STATUS_OK)
         status = snug_error_prefix(error, status, "%s", folder->path);
     else if (bos) {

@@ -7,8 +7,8 @@
 #include "formats/tokenizer.h"
 
 enum snug_chat_kind {
-    SNUG_CHAT_KIND_UNKNOWN,      /* not one of ours; `reason` says what was found */
-    SNUG_CHAT_KIND_INTERNVL_HF,  /* internvl3.md 8.2: the -hf template, no default system prompt */
+    SNUG_CHAT_KIND_UNKNOWN,       /* not one of ours; `reason` says what was found */
+    SNUG_CHAT_KIND_INTERNVL_HF,   /* internvl3.md 8.2: the -hf template, no default system prompt */
     SNUG_CHAT_KIND_INTERNVL_ORIG, /* internvl3.md 8.1: conversation form "internvl2_5" */
     SNUG_CHAT_KIND_LLAMA,         /* llama-3.2-vision.md 7.2: the instruct models' */
     SNUG_CHAT_KIND_LLAMA_BASE     /* the same, base models: BOS, pictures, text; no template */
@@ -91,10 +91,10 @@ struct snug_image_tokens {
  * picture), then user_text, then the assistant's opening. tile_counts[i]: tiles of picture i,
  * expanded to begin + context * per_tile * tiles + end. LLAMA, LLAMA_BASE: one context a picture,
  * tile_counts may be NULL; one BOS in front, which the caller must not add again; a system_text
- * beside pictures, or to LLAMA_BASE, is UNSUPPORTED. The ids are those of the whole string encoded at once, except that user_text and system_text
- * cannot bring in a token whose special flag is set (nor begin, context, end): such contents are
- * encoded as plain text. Added tokens with special = false (field names of snug-nano) are
- * recognised as everywhere. */
+ * beside pictures, or to LLAMA_BASE, is UNSUPPORTED. The ids are those of the whole string encoded
+ * at once, except that user_text and system_text cannot bring in a token whose special flag is set
+ * (nor begin, context, end): such contents are encoded as plain text. Added tokens with special =
+ * false (field names of snug-nano) are recognised as everywhere. */
 SNUG_CHECK_RESULT enum snug_status
 snug_chat_prompt_ids(const struct snug_chat_format *format, struct snug_tokenizer *tokenizer,
                      const struct snug_image_tokens *image, const int64_t *tile_counts,

@@ -61,14 +61,13 @@ SNUG_CHECK_RESULT enum snug_status snug_chat_add_piece(const struct snug_chat_pr
 /* True, and *out filled, if it is one of Llama's. */
 bool snug_chat_llama_recognise(const char *jinja, size_t length, struct snug_chat_format *out);
 /* As the functions of chat.h without "llama", for the two kinds LLAMA and LLAMA_BASE. */
+SNUG_CHECK_RESULT enum snug_status snug_chat_llama_render(const struct snug_chat_format *format,
+                                                          const struct snug_chat_message *messages,
+                                                          size_t count, bool add_generation_prompt,
+                                                          struct snug_text *out,
+                                                          struct snug_error *error);
 SNUG_CHECK_RESULT enum snug_status
-snug_chat_llama_render(const struct snug_chat_format *format,
-                       const struct snug_chat_message *messages, size_t count,
-                       bool add_generation_prompt, struct snug_text *out, struct snug_error *error);
-SNUG_CHECK_RESULT enum snug_status snug_chat_llama_prompt_ids(const struct snug_chat_format *format,
-                                                              struct snug_chat_prompt *prompt,
-                                                              size_t images,
-                                                              const char *system_text,
-                                                              const char *user_text);
+snug_chat_llama_prompt_ids(const struct snug_chat_format *format, struct snug_chat_prompt *prompt,
+                           size_t images, const char *system_text, const char *user_text);
 
 #endif

@@ -33,8 +33,10 @@ static const struct {
     bool trims;
 } known[] = {
     {UINT64_C(0xde4ae1853e5cfb22), false}, /* the hub's, of the 11B and 90B instruct models */
-    {UINT64_C(0xae933eb3f5d1e8db), true},  /* without tools, every text trimmed: small folders for tests */
-    {UINT64_C(0x2af161a27ba2e230), true},  /* the same in the words of snug_synth_llama_chat_template */
+    {UINT64_C(0xae933eb3f5d1e8db),
+     true}, /* without tools, every text trimmed: small folders for tests */
+    {UINT64_C(0x2af161a27ba2e230),
+     true}, /* the same in the words of snug_synth_llama_chat_template */
 };
 
 bool snug_chat_llama_recognise(const char *jinja, size_t length, struct snug_chat_format *out)
@@ -107,8 +109,8 @@ static const char *date_of(const struct snug_chat_format *format)
 
 /* ---- rendering ---- */
 
-static void put_parts(const struct snug_chat_format *format, const struct snug_chat_message *message,
-                      struct snug_text *out)
+static void put_parts(const struct snug_chat_format *format,
+                      const struct snug_chat_message *message, struct snug_text *out)
 {
     for (size_t i = 0; i < message->part_count; i++) {
         const struct snug_chat_part *part = &message->parts[i];
@@ -145,8 +147,8 @@ static enum snug_status system_text_of(const struct snug_chat_format *format,
                               "as a Python list; give its content as one string");
     if (message->part_count == 0)
         return snug_error_set(error, SNUG_STATUS_UNSUPPORTED, "a system message without content");
-    *out = trimmed(message->parts[0].kind == SNUG_CHAT_PART_KIND_TEXT ? message->parts[0].text
-                                                                      : "");
+    *out =
+        trimmed(message->parts[0].kind == SNUG_CHAT_PART_KIND_TEXT ? message->parts[0].text : "");
     return SNUG_STATUS_OK;
 }
 

@@ -20,7 +20,7 @@ struct lexer {
     const char *text; /* the whole template */
     size_t length;
     size_t at, end; /* the inside of the tag being read */
-    char *out; /* the canonical form; NULL: the digest instead */
+    char *out;      /* the canonical form; NULL: the digest instead */
     size_t used;
     uint64_t digest;
     bool literal; /* the last item is a literal still open */
@@ -144,9 +144,8 @@ static bool accept_word(struct lexer *lexer, const char *word)
 static char unescape(const struct lexer *lexer, size_t at)
 {
     static const char from[] = "nt\\'\"", to[] = "\n\t\\'\"";
-    const char *escape = at < lexer->end && lexer->text[at] != '\0'
-                             ? strchr(from, lexer->text[at])
-                             : NULL;
+    const char *escape =
+        at < lexer->end && lexer->text[at] != '\0' ? strchr(from, lexer->text[at]) : NULL;
     return escape ? to[escape - from] : '\0';
 }
 
@@ -440,8 +439,7 @@ bool snug_chat_canonical(const char *jinja, size_t length, char out[SNUG_CHAT_CA
 
 bool snug_chat_digest(const char *jinja, size_t length, uint64_t *digest)
 {
-    struct lexer lexer = {
-        .text = jinja, .length = length, .digest = UINT64_C(0xcbf29ce484222325)};
+    struct lexer lexer = {.text = jinja, .length = length, .digest = UINT64_C(0xcbf29ce484222325)};
     const char *at;
     size_t at_length;
     if (!read_template(&lexer, &at, &at_length))

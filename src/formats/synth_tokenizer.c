@@ -425,23 +425,26 @@ static void put_post_processor(struct snug_text *out, const struct family *famil
     if (!family->is_llama)
         snug_text_puts(out, "  \"post_processor\": {\n    " LEVEL "  },\n");
     else
-        snug_text_printf(out,
-                         "  \"post_processor\": {\n    \"type\": \"Sequence\",\n"
-                         "    \"processors\": [{\n    " LEVEL "    }, {\n"
-                         "    \"type\": \"TemplateProcessing\",\n"
-                         "    \"single\": [" BOS ", " TEXT("A", "0") "],\n"
-                         "    \"pair\": [" BOS ", " TEXT("A", "0") ", " TEXT("B", "1") "],\n"
-                         "    \"special_tokens\": {\"<|begin_of_text|>\": {\n"
-                         "      \"id\": \"<|begin_of_text|>\", \"ids\": [%d],\n"
-                         "      \"tokens\": [\"<|begin_of_text|>\"]}}\n    }]\n  },\n",
-                         family->vocabulary);
+        snug_text_printf(
+            out,
+            "  \"post_processor\": {\n    \"type\": \"Sequence\",\n"
+            "    \"processors\": [{\n    " LEVEL "    }, {\n"
+            "    \"type\": \"TemplateProcessing\",\n"
+            "    \"single\": [" BOS ", " TEXT(
+                "A", "0") "],\n"
+                          "    \"pair\": [" BOS ", " TEXT("A", "0") ", " TEXT(
+                              "B",
+                              "1") "],\n"
+                                   "    \"special_tokens\": {\"<|begin_of_text|>\": {\n"
+                                   "      \"id\": \"<|begin_of_text|>\", \"ids\": [%d],\n"
+                                   "      \"tokens\": [\"<|begin_of_text|>\"]}}\n    }]\n  },\n",
+            family->vocabulary);
 }
 
 static void put_pipeline(struct snug_text *out, const struct family *family)
 {
-    snug_text_puts(out, family->is_llama
-                            ? "  \"normalizer\": null,\n"
-                            : "  \"normalizer\": {\n    \"type\": \"NFC\"\n  },\n");
+    snug_text_puts(out, family->is_llama ? "  \"normalizer\": null,\n"
+                                         : "  \"normalizer\": {\n    \"type\": \"NFC\"\n  },\n");
     snug_text_puts(out, "  \"pre_tokenizer\": {\n    \"type\": \"Sequence\",\n"
                         "    \"pretokenizers\": [\n      {\n        \"type\": \"Split\",\n"
                         "        \"pattern\": {\n          \"Regex\": ");
@@ -455,11 +458,12 @@ static void put_pipeline(struct snug_text *out, const struct family *family)
 
 static void put_model(struct snug_text *out, const struct maker *m, const struct family *family)
 {
-    snug_text_printf(out, "  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n"
-                        "    \"unk_token\": null,\n    \"continuing_subword_prefix\": \"\",\n"
-                        "    \"end_of_word_suffix\": \"\",\n    \"fuse_unk\": false,\n"
-                        "    \"byte_fallback\": false,\n    \"ignore_merges\": %s,\n"
-                        "    \"vocab\": {\n",
+    snug_text_printf(out,
+                     "  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n"
+                     "    \"unk_token\": null,\n    \"continuing_subword_prefix\": \"\",\n"
+                     "    \"end_of_word_suffix\": \"\",\n    \"fuse_unk\": false,\n"
+                     "    \"byte_fallback\": false,\n    \"ignore_merges\": %s,\n"
+                     "    \"vocab\": {\n",
                      boolean(family->is_llama));
     for (int32_t id = 0; id < m->count; id++) {
         snug_text_puts(out, "      \"");
@@ -564,65 +568,4 @@ void snug_synth_llama_tokenizer_config(struct snug_text *out)
                         "  \"model_max_length\": 131072,\n"
                         "  \"pad_token\": \"<|finetune_right_pad_id|>\",\n"
                         "  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n");
-}
-
-const char *snug_synth_chat_template(void)
-{
-    return "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n"
-           "'}}{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-           "{% for content in message['content'] %}{% if content['type'] == 'image' %}"
-           "{{ '<IMG_CONTEXT>\n"
-           "' }}{% elif content['type'] == 'video' %}{{ '<video>\n"
-           "' }}{% elif content['type'] == 'text' %}{{ content['text'] }}{% endif %}{% endfor %}"
-           "{% endif %}{{'<|im_end|>\n"
-           "'}}{% endfor %}{% if add_generation_prompt %}{{'<|im_start|>assistant\n"
-           "' }}{% endif %}";
-}
-
-const char *snug_synth_llama_chat_template(void)
-{
-    return "{{- bos_token -}}\n"
-           "{%- set turns = messages -%}\n"
-           "{%- set instructions = '' -%}\n"
-           "{%- if turns[0].role == 'system' -%}\n"
-           "  {%- set instructions = turns[0].content -%}\n"
-           "  {%- if instructions is not string -%}\n"
-           "    {%- set instructions = instructions[0].text -%}\n"
-           "  {%- endif -%}\n"
-           "  {%- set turns = turns[1:] -%}\n"
-           "{%- endif -%}\n"
-           "{%- set instructions = instructions | trim -%}\n"
-           "{%- set found = namespace(picture=false) -%}\n"
-           "{%- for turn in turns if turn.content is not string -%}\n"
-           "  {%- for part in turn.content if part.type == 'image' -%}\n"
-           "    {%- set found.picture = true -%}\n"
-           "  {%- endfor -%}\n"
-           "{%- endfor -%}\n"
-           "{%- if not found.picture -%}\n"
-           "  {{- '<|start_header_id|>system<|end_header_id|>\\n\\n' -}}\n"
-           "  {{- 'Cutting Knowledge Date: December 2023\\nToday Date: ' -}}\n"
-           "  {{- date_string | default('26 Jul 2024') -}}\n"
-           "  {{- '\\n\\n' + instructions + '<|eot_id|>' -}}\n"
-           "{%- elif instructions -%}\n"
-           "  {{- raise_exception('Prompting with images is incompatible with system messages.') "
-           "-}}\n"
-           "{%- endif -%}\n"
-           "{%- for turn in turns -%}\n"
-           "  {{- '<|start_header_id|>' + turn.role + '<|end_header_id|>\\n\\n' -}}\n"
-           "  {%- if turn.content is string -%}\n"
-           "    {{- turn.content | trim -}}\n"
-           "  {%- else -%}\n"
-           "    {%- for part in turn.content -%}\n"
-           "      {%- if part.type == 'image' -%}\n"
-           "        {{- '<|image|>' -}}\n"
-           "      {%- elif part.type == 'text' -%}\n"
-           "        {{- part.text | trim -}}\n"
-           "      {%- endif -%}\n"
-           "    {%- endfor -%}\n"
-           "  {%- endif -%}\n"
-           "  {{- '<|eot_id|>' -}}\n"
-           "{%- endfor -%}\n"
-           "{%- if add_generation_prompt -%}\n"
-           "  {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' -}}\n"
-           "{%- endif -%}\n";
 }
