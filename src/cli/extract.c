@@ -41,8 +41,7 @@ static const struct snug_option options[] = {
     {0, "system", TEXT, &settings.system, 0, 0, "TEXT",
      "system text of the prompt, 'none' for none; default: the layout's own"},
     {0, "chat", TEXT, &settings.chat, 0, 0, "NAME",
-     "internvl-hf or internvl-orig: prompt form for a folder whose chat template is none that snug "
-     "knows"},
+     SNUG_CHAT_KIND_NAMES ": prompt form for a folder whose chat template is none that snug knows"},
     {.help = "Output:"},
     {'o', "output", TEXT, &settings.output, 0, 0, "FILE",
      "write there instead of to standard output"},
@@ -167,12 +166,8 @@ static int check_names(struct snug_reader_options *reader, enum snug_output_form
                 settings.isa);
         return 2;
     }
-    if (settings.chat && !strcmp(settings.chat, "internvl-hf"))
-        reader->chat = SNUG_CHAT_KIND_INTERNVL_HF;
-    else if (settings.chat && !strcmp(settings.chat, "internvl-orig"))
-        reader->chat = SNUG_CHAT_KIND_INTERNVL_ORIG;
-    else if (settings.chat) {
-        fprintf(stderr, "snug extract: --chat is internvl-hf or internvl-orig, not '%s'\n",
+    if (settings.chat && !snug_chat_kind_parse(settings.chat, &reader->chat)) {
+        fprintf(stderr, "snug extract: --chat is " SNUG_CHAT_KIND_NAMES ", not '%s'\n",
                 settings.chat);
         return 2;
     }

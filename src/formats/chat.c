@@ -1,4 +1,5 @@
-/* Chat prompts built natively: InternVL3's two forms.
+/* Chat prompts built natively: InternVL3's two forms, and what all forms share (Llama's two are in
+ * chat_llama.c).
  *
  * HF (internvl3.md 8.2), per message:  <|im_start|>ROLE\n CONTENT <|im_end|>\n ; a picture is its
  * placeholder and a line break; no default system prompt.
@@ -23,6 +24,30 @@
 #define IM_START "<|im_start|>"
 #define IM_END "<|im_end|>"
 #define LINE "\x1e" /* SNUG_CHAT_ITEM_END */
+
+/* ---- names ---- */
+
+bool snug_chat_kind_parse(const char *name, enum snug_chat_kind *kind)
+{
+    static const struct {
+        const char *name;
+        enum snug_chat_kind kind;
+    } names[] = {{"internvl-hf", SNUG_CHAT_KIND_INTERNVL_HF},
+                 {"internvl-orig", SNUG_CHAT_KIND_INTERNVL_ORIG},
+                 {"llama", SNUG_CHAT_KIND_LLAMA},
+                 {"llama-base", SNUG_CHAT_KIND_LLAMA_BASE}};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(name, names[i].name) == 0) {
+            *kind = names[i].kind;
+            return true;
+        }
+    return false;
+}
+
+static bool is_llama(const struct snug_chat_format *format)
+{
+    return format->kind == SNUG_CHAT_KIND_LLAMA || format->kind == SNUG_CHAT_KIND_LLAMA_BASE;
+}
 
 /* ---- recognition ---- */
 
@@ -60,6 +85,8 @@ void snug_chat_recognise(const char *jinja, size_t length, struct snug_chat_form
     char canonical[SNUG_CHAT_CANONICAL_BYTES], part[64];
     const char *at;
     size_t at_length;
+    if (snug_chat_llama_recognise(jinja, length, out))
+        return;
     *out = (struct snug_chat_format){.kind = SNUG_CHAT_KIND_UNKNOWN};
     if (!snug_chat_canonical(jinja, length, canonical, &at, &at_length)) {
         quote(part, at, at_length);
@@ -78,7 +105,7 @@ void snug_chat_recognise(const char *jinja, size_t length, struct snug_chat_form
     }
     quote(part, canonical, strlen(canonical));
     (void)snprintf(out->reason, sizeof(out->reason),
-                   "the chat template prints something else than InternVL's, it begins \"%s\"",
+                   "the chat template prints something else than those we know, it begins \"%s\"",
                    part);
 }
 
@@ -123,6 +150,36 @@ static enum snug_status recognise_file(const struct snug_folder *folder, const c
     return status;
 }
 
+/* bos_token of tokenizer_config.json: a string, or an object with a content. */
+static enum snug_status read_bos(const struct snug_folder *folder, struct snug_chat_format *out,
+                                 struct snug_error *error)
+{
+    static const char name[] = "tokenizer_config.json";
+    struct snug_blob blob = {0};
+    json_t *root = NULL;
+    enum snug_status status = snug_folder_read(folder, name, SNUG_MAX_CONFIG_BYTES, &blob, error);
+    if (status != SNUG_STATUS_OK)
+        return status == SNUG_STATUS_NOT_FOUND ? SNUG_STATUS_OK : status;
+    status = snug_json_parse((const char *)blob.data, blob.size, false, name, &root, error);
+    json_t *value = json_object_get(root, "bos_token");
+    if (json_is_object(value))
+        value = json_object_get(value, "content");
+    const char *bos = json_string_value(value);
+    if (status == SNUG_STATUS_OK && bos && strlen(bos) >= sizeof(out->bos))
+        status =
+            snug_error_set(error, SNUG_STATUS_FORMAT, "%s: bos_token has %zu bytes (at most %zu)",
+                           name, strlen(bos), sizeof(out->bos) - 1);
+    if (status != SNUG_STATUS_OK)
+        status = snug_error_prefix(error, status, "%s", folder->path);
+    else if (bos) {
+        out->no_bos = *bos == '\0';
+        memcpy(out->bos, bos, strlen(bos) + 1);
+    }
+    json_decref(root);
+    snug_blob_free(&blob);
+    return status;
+}
+
 enum snug_status snug_chat_load(const struct snug_folder *folder, bool original_layout,
                                 const struct snug_allocator *allocator,
                                 struct snug_chat_format *out, struct snug_error *error)
@@ -143,6 +200,8 @@ enum snug_status snug_chat_load(const struct snug_folder *folder, bool original_
         if (status != SNUG_STATUS_OK)
             return status;
     }
+    if (format.kind == SNUG_CHAT_KIND_LLAMA)
+        SNUG_TRY(read_bos(folder, &format, error));
     if (!found)
         (void)snprintf(format.reason, sizeof(format.reason),
                        "the model folder has no chat template");
@@ -158,8 +217,8 @@ static enum snug_status check_known(const struct snug_chat_format *format, struc
         return SNUG_STATUS_OK;
     return snug_error_set(
         error, SNUG_STATUS_UNSUPPORTED,
-        "%s; if the model was trained on one of InternVL's prompts, choose it with "
-        "--chat internvl-hf or --chat internvl-orig",
+        "%s; if the model was trained on a prompt that snug knows, choose it with "
+        "--chat " SNUG_CHAT_KIND_NAMES,
         format->reason[0] ? format->reason : "no chat template");
 }
 
@@ -189,6 +248,8 @@ enum snug_status snug_chat_render(const struct snug_chat_format *format,
     enum snug_status status = check_known(format, error);
     if (status != SNUG_STATUS_OK)
         return status;
+    if (is_llama(format))
+        return snug_chat_llama_render(format, messages, count, add_generation_prompt, out, error);
     if (format->kind == SNUG_CHAT_KIND_INTERNVL_ORIG &&
         (count == 0 || strcmp(messages[0].role, "system") != 0))
         snug_text_puts(out, IM_START "system\n" ORIG_SYSTEM IM_END "\n");
@@ -207,17 +268,10 @@ enum snug_status snug_chat_render(const struct snug_chat_format *format,
 
 /* ---- ids ---- */
 
-struct prompt {
-    struct snug_tokenizer *tokenizer;
-    const struct snug_image_tokens *image;
-    struct snug_ids *ids;
-    struct snug_error *error;
-    int32_t im_start, im_end;
-};
-
-/* A control token of the frame. One that swallows white space would change the text beside it,
- * which the pieces below do not follow; no model we know has one. */
-static enum snug_status frame_token(const struct prompt *prompt, const char *content, int32_t *id)
+/* One that swallows white space would change the text beside it, which the pieces below do not
+ * follow; no model we know has one. */
+enum snug_status snug_chat_frame_token(struct snug_chat_prompt *prompt, const char *content,
+                                       int32_t *id)
 {
     *id = snug_tokenizer_added_id(prompt->tokenizer, content);
     if (*id < 0)
@@ -228,27 +282,27 @@ static enum snug_status frame_token(const struct prompt *prompt, const char *con
         return snug_error_set(prompt->error, SNUG_STATUS_UNSUPPORTED,
                               "the token \"%s\" strips white space, stands alone or is normalised",
                               content);
+    SNUG_ASSERT(prompt->banned_count < SNUG_CHAT_MAX_BANNED);
+    prompt->banned[prompt->banned_count++] = *id;
     return SNUG_STATUS_OK;
 }
 
-/* One piece between two control tokens: what the frame writes, then what others wrote. The whole is
- * encoded at once, as their border is no border for the pre-tokeniser. */
-static enum snug_status add_piece(const struct prompt *prompt, const char *frame,
-                                  const char *untrusted)
+/* The whole is encoded at once, as the border of the two texts is no border for the pre-tokeniser.
+ */
+enum snug_status snug_chat_add_piece(const struct snug_chat_prompt *prompt, const char *frame,
+                                     const char *untrusted, size_t untrusted_bytes)
 {
-    const int32_t banned[] = {prompt->im_start, prompt->im_end, prompt->image->begin,
-                              prompt->image->context, prompt->image->end};
     const struct snug_added_filter filter = {.mode = SNUG_ADDED_TOKENS_NOT_SPECIAL,
-                                             .banned = banned,
-                                             .banned_count = sizeof(banned) / sizeof(banned[0])};
-    if (strlen(untrusted) > SNUG_MAX_ENCODE_BYTES)
+                                             .banned = prompt->banned,
+                                             .banned_count = prompt->banned_count};
+    if (untrusted_bytes > SNUG_MAX_ENCODE_BYTES)
         return snug_error_set(prompt->error, SNUG_STATUS_LIMIT,
-                              "a prompt of %zu bytes (at most %u)", strlen(untrusted),
+                              "a prompt of %zu bytes (at most %u)", untrusted_bytes,
                               SNUG_MAX_ENCODE_BYTES);
     struct snug_text text;
     snug_text_init(&text, prompt->ids->allocator, 2u * SNUG_MAX_ENCODE_BYTES);
     snug_text_puts(&text, frame);
-    snug_text_puts(&text, untrusted);
+    snug_text_append(&text, untrusted, untrusted_bytes);
     enum snug_status status = snug_text_status(&text, prompt->error, "the prompt");
     if (status == SNUG_STATUS_OK)
         status = snug_tokenizer_encode_filtered(prompt->tokenizer, snug_text_c(&text), text.length,
@@ -257,7 +311,7 @@ static enum snug_status add_piece(const struct prompt *prompt, const char *frame
     return status;
 }
 
-static enum snug_status add_image(const struct prompt *prompt, int64_t tiles)
+static enum snug_status add_image(const struct snug_chat_prompt *prompt, int64_t tiles)
 {
     const struct snug_image_tokens *image = prompt->image;
     if (image->context < 0 || image->per_tile < 1 || tiles < 1)
@@ -279,23 +333,41 @@ static enum snug_status add_image(const struct prompt *prompt, int64_t tiles)
     return status;
 }
 
+/* InternVL's frame. */
+struct frame {
+    int32_t im_start, im_end;
+};
+
 /* One turn: control token, role, pictures, text, control token, line break. */
-static enum snug_status add_turn(const struct prompt *prompt, const char *role,
-                                 const int64_t *tile_counts, size_t images, const char *text)
+static enum snug_status add_turn(const struct snug_chat_prompt *prompt, const struct frame *frame,
+                                 const char *role, const int64_t *tile_counts, size_t images,
+                                 const char *text)
 {
-    enum snug_status status = snug_ids_append(prompt->ids, prompt->im_start, 1, prompt->error);
-    if (status == SNUG_STATUS_OK)
-        status = add_piece(prompt, role, images > 0 ? "" : text);
-    for (size_t i = 0; i < images && status == SNUG_STATUS_OK; i++) {
-        status = add_image(prompt, tile_counts[i]);
-        if (status == SNUG_STATUS_OK)
-            status = add_piece(prompt, "\n", i + 1 < images ? "" : text);
+    size_t bytes = strlen(text);
+    SNUG_TRY(snug_ids_append(prompt->ids, frame->im_start, 1, prompt->error));
+    SNUG_TRY(snug_chat_add_piece(prompt, role, text, images > 0 ? 0 : bytes));
+    for (size_t i = 0; i < images; i++) {
+        SNUG_TRY(add_image(prompt, tile_counts[i]));
+        SNUG_TRY(snug_chat_add_piece(prompt, "\n", text, i + 1 < images ? 0 : bytes));
     }
-    if (status == SNUG_STATUS_OK)
-        status = snug_ids_append(prompt->ids, prompt->im_end, 1, prompt->error);
-    if (status == SNUG_STATUS_OK)
-        status = add_piece(prompt, "\n", "");
-    return status;
+    SNUG_TRY(snug_ids_append(prompt->ids, frame->im_end, 1, prompt->error));
+    return snug_chat_add_piece(prompt, "\n", "", 0);
+}
+
+static enum snug_status internvl_ids(const struct snug_chat_format *format,
+                                     struct snug_chat_prompt *prompt, const int64_t *tile_counts,
+                                     size_t images, const char *system_text, const char *user_text)
+{
+    struct frame frame;
+    SNUG_TRY(snug_chat_frame_token(prompt, IM_START, &frame.im_start));
+    SNUG_TRY(snug_chat_frame_token(prompt, IM_END, &frame.im_end));
+    if (!system_text)
+        system_text = format->kind == SNUG_CHAT_KIND_INTERNVL_ORIG ? ORIG_SYSTEM : "";
+    if (*system_text)
+        SNUG_TRY(add_turn(prompt, &frame, "system\n", NULL, 0, system_text));
+    SNUG_TRY(add_turn(prompt, &frame, "user\n", tile_counts, images, user_text));
+    SNUG_TRY(snug_ids_append(prompt->ids, frame.im_start, 1, prompt->error));
+    return snug_chat_add_piece(prompt, "assistant\n", "", 0);
 }
 
 enum snug_status snug_chat_prompt_ids(const struct snug_chat_format *format,
@@ -305,23 +377,18 @@ enum snug_status snug_chat_prompt_ids(const struct snug_chat_format *format,
                                       const char *system_text, const char *user_text,
                                       struct snug_ids *ids, struct snug_error *error)
 {
-    struct prompt prompt = {.tokenizer = tokenizer, .image = image, .ids = ids, .error = error};
+    struct snug_chat_prompt prompt = {.tokenizer = tokenizer,
+                                      .image = image,
+                                      .ids = ids,
+                                      .error = error,
+                                      .banned = {image->begin, image->context, image->end},
+                                      .banned_count = 3};
+    SNUG_TRY(check_known(format, error));
     size_t before = ids->count;
-    enum snug_status status = check_known(format, error);
-    if (status == SNUG_STATUS_OK)
-        status = frame_token(&prompt, IM_START, &prompt.im_start);
-    if (status == SNUG_STATUS_OK)
-        status = frame_token(&prompt, IM_END, &prompt.im_end);
-    if (!system_text)
-        system_text = format->kind == SNUG_CHAT_KIND_INTERNVL_ORIG ? ORIG_SYSTEM : "";
-    if (status == SNUG_STATUS_OK && *system_text)
-        status = add_turn(&prompt, "system\n", NULL, 0, system_text);
-    if (status == SNUG_STATUS_OK)
-        status = add_turn(&prompt, "user\n", tile_counts, images, user_text);
-    if (status == SNUG_STATUS_OK)
-        status = snug_ids_append(ids, prompt.im_start, 1, error);
-    if (status == SNUG_STATUS_OK)
-        status = add_piece(&prompt, "assistant\n", "");
+    enum snug_status status =
+        is_llama(format)
+            ? snug_chat_llama_prompt_ids(format, &prompt, images, system_text, user_text)
+            : internvl_ids(format, &prompt, tile_counts, images, system_text, user_text);
     if (status != SNUG_STATUS_OK)
         ids->count = before;
     return status;

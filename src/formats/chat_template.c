@@ -4,8 +4,9 @@
  * or m.role, the loop variables' names, text printed raw or by an expression.
  *
  * The subset: for, if, elif, else, the printing of texts and values joined by +, `is string`, ==.
- * What is outside it is not understood, which is an answer, not an error. Source: Jinja 3 template
- * documentation; templates in tests/golden/chat.
+ * What is outside it is not understood, which is an answer, not an error. Templates that need more
+ * of Jinja are known by the digest of their words. Source: Jinja 3 template documentation;
+ * templates in tests/golden/chat.
  *
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "formats/chat_internal.h"
@@ -19,8 +20,9 @@ struct lexer {
     const char *text; /* the whole template */
     size_t length;
     size_t at, end; /* the inside of the tag being read */
-    char *out;
+    char *out;      /* the canonical form; NULL: the digest instead */
     size_t used;
+    uint64_t digest;
     bool literal; /* the last item is a literal still open */
     const char *loops[MAX_LOOPS];
     size_t loop_lengths[MAX_LOOPS];
@@ -31,7 +33,14 @@ struct lexer {
 
 static bool put(struct lexer *lexer, const char *bytes, size_t length)
 {
-    if (length >= SNUG_CHAT_CANONICAL_BYTES - lexer->used || memchr(bytes, '\0', length))
+    if (memchr(bytes, '\0', length))
+        return false;
+    if (!lexer->out) {
+        for (size_t i = 0; i < length; i++) /* FNV-1a */
+            lexer->digest = (lexer->digest ^ (unsigned char)bytes[i]) * UINT64_C(0x100000001b3);
+        return true;
+    }
+    if (length >= SNUG_CHAT_CANONICAL_BYTES - lexer->used)
         return false;
     memcpy(lexer->out + lexer->used, bytes, length);
     lexer->used += length;
@@ -131,6 +140,15 @@ static bool accept_word(struct lexer *lexer, const char *word)
     return true;
 }
 
+/* The character behind a backslash in a string; 0: none we know. */
+static char unescape(const struct lexer *lexer, size_t at)
+{
+    static const char from[] = "nt\\'\"", to[] = "\n\t\\'\"";
+    const char *escape =
+        at < lexer->end && lexer->text[at] != '\0' ? strchr(from, lexer->text[at]) : NULL;
+    return escape ? to[escape - from] : '\0';
+}
+
 /* A quoted string into buffer; its length, or SIZE_MAX if there is none we can read. */
 static size_t read_string(struct lexer *lexer, char buffer[MAX_NAME])
 {
@@ -144,16 +162,8 @@ static size_t read_string(struct lexer *lexer, char buffer[MAX_NAME])
         char c = lexer->text[lexer->at++];
         if (c == quote)
             return used;
-        if (c == '\\') {
-            static const char from[] = "nt\\'\"", to[] = "\n\t\\'\"";
-            const char *escape = lexer->at < lexer->end && lexer->text[lexer->at] != '\0'
-                                     ? strchr(from, lexer->text[lexer->at])
-                                     : NULL;
-            if (!escape)
-                return SIZE_MAX;
-            lexer->at++;
-            c = to[escape - from];
-        }
+        if (c == '\\' && (c = unescape(lexer, lexer->at++)) == '\0')
+            return SIZE_MAX;
         buffer[used++] = c;
     }
     return SIZE_MAX;
@@ -262,6 +272,55 @@ static bool read_block(struct lexer *lexer)
     return fine && at_end(lexer) && end_item(lexer);
 }
 
+/* ---- the words of a tag ---- */
+
+/* A string, always in double quotes. A line break of any kind is one "\n". */
+static bool put_string(struct lexer *lexer)
+{
+    char quote = lexer->text[lexer->at++];
+    if (!put(lexer, "\"", 1))
+        return false;
+    while (lexer->at < lexer->end) {
+        char c = lexer->text[lexer->at++];
+        if (c == quote)
+            return put(lexer, "\"", 1);
+        if (c == '\\' && (c = unescape(lexer, lexer->at++)) == '\0')
+            return false;
+        if (c == '\r' && lexer->at < lexer->end && lexer->text[lexer->at] == '\n')
+            continue;
+        c = c == '\r' ? '\n' : c;
+        if (((c == '"' || c == '\\') && !put(lexer, "\\", 1)) || !put(lexer, &c, 1))
+            return false;
+    }
+    return false;
+}
+
+/* Any tag, "{" or "%": its names, numbers, strings and signs, a space before each. */
+static bool read_words(struct lexer *lexer, char kind)
+{
+    if (!close_literal(lexer) || !put(lexer, &kind, 1))
+        return false;
+    for (;;) {
+        skip_space(lexer);
+        if (lexer->at == lexer->end)
+            return end_item(lexer);
+        size_t start = lexer->at;
+        char c = lexer->text[start];
+        if ((unsigned char)c < 0x20 || !put(lexer, " ", 1))
+            return false;
+        if (c == '"' || c == '\'') {
+            if (!put_string(lexer))
+                return false;
+            continue;
+        }
+        while (lexer->at < lexer->end && is_name(lexer->text[lexer->at]))
+            lexer->at++;
+        lexer->at += lexer->at == start; /* a sign */
+        if (!put(lexer, lexer->text + start, lexer->at - start))
+            return false;
+    }
+}
+
 /* ---- text and tags ---- */
 
 /* Where the tag that opens at `open` closes (the index of "%}", "}}", "#}"), strings passed over.
@@ -327,37 +386,64 @@ static bool put_raw(struct lexer *lexer, size_t start, size_t end, char before, 
     return put_literal(lexer, text + start, end - start);
 }
 
+static bool read_tag(struct lexer *lexer, char kind)
+{
+    if (kind == '#')
+        return true;
+    if (!lexer->out)
+        return read_words(lexer, kind);
+    return kind == '{' ? read_print(lexer) : read_block(lexer);
+}
+
+/* The whole template, piece by piece; false: *at..*at_length is the piece not understood. */
+static bool read_template(struct lexer *lexer, const char **at, size_t *at_length)
+{
+    const char *jinja = lexer->text;
+    size_t length = lexer->length, position = 0;
+    char before = 0;
+    bool strip_before = false;
+    for (;;) {
+        size_t open = find_open(lexer, position), close = length;
+        char kind = open < length ? jinja[open + 1] : '\0';
+        *at = jinja + position;
+        *at_length = length - position;
+        bool strip_after = open + 2 < length && jinja[open + 2] == '-';
+        if (!put_raw(lexer, position, open, before, strip_before, kind, strip_after))
+            return false;
+        if (kind == '\0')
+            return close_literal(lexer);
+        *at = jinja + open;
+        *at_length = length - open;
+        if (!find_close(lexer, open, &close))
+            return false;
+        *at_length = close + 2 - open;
+        lexer->at = open + 2 + (strip_after ? 1 : 0);
+        if (lexer->at > close)
+            return false;
+        strip_before = close > lexer->at && jinja[close - 1] == '-';
+        lexer->end = close - (strip_before ? 1 : 0);
+        if (!read_tag(lexer, kind))
+            return false;
+        before = kind;
+        position = close + 2;
+    }
+}
+
 bool snug_chat_canonical(const char *jinja, size_t length, char out[SNUG_CHAT_CANONICAL_BYTES],
                          const char **at, size_t *at_length)
 {
     struct lexer lexer = {.text = jinja, .length = length, .out = out};
     out[0] = '\0';
-    size_t position = 0;
-    char before = 0;
-    bool strip_before = false;
-    for (;;) {
-        size_t open = find_open(&lexer, position), close = length;
-        char kind = open < length ? jinja[open + 1] : '\0';
-        *at = jinja + position;
-        *at_length = length - position;
-        bool strip_after = open + 2 < length && jinja[open + 2] == '-';
-        if (!put_raw(&lexer, position, open, before, strip_before, kind, strip_after))
-            return false;
-        if (kind == '\0')
-            return close_literal(&lexer);
-        *at = jinja + open;
-        *at_length = length - open;
-        if (!find_close(&lexer, open, &close))
-            return false;
-        *at_length = close + 2 - open;
-        lexer.at = open + 2 + (strip_after ? 1 : 0);
-        if (lexer.at > close)
-            return false;
-        strip_before = close > lexer.at && jinja[close - 1] == '-';
-        lexer.end = close - (strip_before ? 1 : 0);
-        if (kind == '{' ? !read_print(&lexer) : kind == '%' && !read_block(&lexer))
-            return false;
-        before = kind;
-        position = close + 2;
-    }
+    return read_template(&lexer, at, at_length);
+}
+
+bool snug_chat_digest(const char *jinja, size_t length, uint64_t *digest)
+{
+    struct lexer lexer = {.text = jinja, .length = length, .digest = UINT64_C(0xcbf29ce484222325)};
+    const char *at;
+    size_t at_length;
+    if (!read_template(&lexer, &at, &at_length))
+        return false;
+    *digest = lexer.digest;
+    return true;
 }

@@ -1,4 +1,5 @@
-/* A made-up byte-level BPE tokeniser of true size.
+/* A made-up byte-level BPE tokeniser of true size: Qwen2's with InternVL3's added tokens, or
+ * Llama-3's with Llama-3.2-Vision's.
  *
  * Token 256 + r comes from merge r, as in real files. Merges are made in this order, so that what
  * is frequent merges first: pieces of words; a list of words, each merged until it is one token,
@@ -12,24 +13,26 @@
 #include "base/limits.h"
 #include "formats/synth_words.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define BYTES 256
-#define FIRST_ADDED SNUG_SYNTH_VOCABULARY
 #define MAX_TOKEN 48                            /* bytes of one token, and of a word of the list */
 #define POOL_BYTES (SNUG_SYNTH_VOCABULARY * 8u) /* of all tokens */
 #define SLOTS (1u << 19)
 
-/* The pattern of Qwen2 (pretokenize.c knows it by its text). */
-#define PATTERN                                                                                    \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| "                          \
+/* The two patterns, which pretokenize.c knows by their text, differ in how numbers are cut. */
+#define PATTERN(number)                                                                            \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" number "| "                      \
     "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
-/* In order of id, from 151643 on. */
-static const struct {
+struct added {
     const char *content;
     bool special;
-} added_tokens[] = {
+};
+
+/* In order of id, from 151643 on. */
+static const struct added qwen2_added[] = {
     {"<|endoftext|>", true},
     {"<|im_start|>", true},
     {"<|im_end|>", true},
@@ -62,7 +65,41 @@ static const struct {
     {"<box>", true},
     {"</box>", true},
 };
-#define ADDED (sizeof added_tokens / sizeof *added_tokens)
+
+/* From 128000 on; reserved ones fill the ids up to the last, which is <|image|>. */
+static const struct added llama_added[] = {
+    {"<|begin_of_text|>", true},
+    {"<|end_of_text|>", true},
+    {"<|reserved_special_token_0|>", true},
+    {"<|reserved_special_token_1|>", true},
+    {"<|finetune_right_pad_id|>", true},
+    {"<|step_id|>", true},
+    {"<|start_header_id|>", true},
+    {"<|end_header_id|>", true},
+    {"<|eom_id|>", true},
+    {"<|eot_id|>", true},
+    {"<|python_tag|>", true},
+};
+#define LLAMA_FIRST_RESERVED 2 /* the number of the first behind those of the list */
+
+struct family {
+    const char *pattern;
+    const struct added *added;
+    int listed;           /* of the added tokens */
+    int vocabulary, size; /* without and with the added tokens */
+    bool is_llama;
+};
+static const struct family qwen2 = {.pattern = PATTERN("\\p{N}"),
+                                    .added = qwen2_added,
+                                    .listed = sizeof qwen2_added / sizeof *qwen2_added,
+                                    .vocabulary = SNUG_SYNTH_VOCABULARY,
+                                    .size = SNUG_SYNTH_TOKENIZER_SIZE};
+static const struct family llama = {.pattern = PATTERN("\\p{N}{1,3}"),
+                                    .added = llama_added,
+                                    .listed = sizeof llama_added / sizeof *llama_added,
+                                    .vocabulary = SNUG_SYNTH_LLAMA_VOCABULARY,
+                                    .size = SNUG_SYNTH_LLAMA_TOKENIZER_SIZE,
+                                    .is_llama = true};
 
 struct token {
     uint32_t start, length; /* in the pool */
@@ -73,7 +110,7 @@ struct maker {
     struct token *tokens;
     unsigned char *pool;
     int32_t *slots; /* id + 1 by the hash of the bytes; 0: empty */
-    int32_t count;
+    int32_t count, limit;
     uint32_t used; /* of the pool */
     int32_t byte_ids[BYTES];
 };
@@ -136,7 +173,7 @@ static int32_t merge(struct maker *m, int32_t left, int32_t right)
 {
     unsigned char bytes[MAX_TOKEN];
     uint32_t length = join(m, left, right, bytes);
-    if (!length || m->count == SNUG_SYNTH_VOCABULARY)
+    if (!length || m->count == m->limit)
         return -1;
     uint32_t slot = find_slot(m, bytes, length);
     return m->slots[slot] ? -1 : append(m, slot, bytes, length, left, right);
@@ -276,17 +313,32 @@ static void learn_groups(struct maker *m)
         for (int i = 0; i <= sum; i++)
             if (i < count && sum - i < count)
                 merge(m, pairs[i], pairs[sum - i]);
-    SNUG_ASSERT(m->count == SNUG_SYNTH_VOCABULARY);
+    SNUG_ASSERT(m->count == m->limit);
 }
 
-static void make_vocabulary(struct maker *m)
+/* Two and three digits, which Llama's pattern leaves together. */
+static void learn_numbers(struct maker *m)
 {
+    for (int number = 0; number < 1000; number++) {
+        char text[3] = {(char)('0' + number / 100), (char)('0' + number / 10 % 10),
+                        (char)('0' + number % 10)};
+        if (number < 100)
+            learn(m, text + 1, 2);
+        learn(m, text, 3);
+    }
+}
+
+static void make_vocabulary(struct maker *m, const struct family *family)
+{
+    m->limit = family->vocabulary;
     for (int printed = 1; printed >= 0; printed--)
         for (int byte = 0; byte < BYTES; byte++)
             if (is_printed(byte) == (printed == 1)) {
                 unsigned char c = (unsigned char)byte;
                 m->byte_ids[byte] = append(m, find_slot(m, &c, 1), &c, 1, -1, -1);
             }
+    if (family->is_llama)
+        learn_numbers(m);
     learn_list(m, synth_pieces, "", FORM_SMALL);
     learn_words(m, " ", FORM_SMALL);
     learn_words(m, " ", FORM_CAPITAL);
@@ -329,48 +381,90 @@ static const char *boolean(bool value)
     return value ? "true" : "false";
 }
 
-static void put_added(struct snug_text *out)
+/* The added token `index`; its content may be in the buffer. */
+static struct added added_token(const struct family *family, int index, char buffer[48])
 {
+    if (index < family->listed)
+        return family->added[index];
+    if (index == family->size - family->vocabulary - 1)
+        return (struct added){"<|image|>", true};
+    (void)snprintf(buffer, 48, "<|reserved_special_token_%d|>",
+                   index - family->listed + LLAMA_FIRST_RESERVED);
+    return (struct added){buffer, true};
+}
+
+static void put_added(struct snug_text *out, const struct family *family)
+{
+    int count = family->size - family->vocabulary;
     snug_text_puts(out, "  \"added_tokens\": [\n");
-    for (size_t i = 0; i < ADDED; i++)
+    for (int i = 0; i < count; i++) {
+        char buffer[48];
+        struct added token = added_token(family, i, buffer);
         snug_text_printf(out,
                          "    {\n      \"id\": %d,\n      \"content\": \"%s\",\n"
                          "      \"single_word\": false,\n      \"lstrip\": false,\n"
                          "      \"rstrip\": false,\n      \"normalized\": false,\n"
                          "      \"special\": %s\n    }%s\n",
-                         FIRST_ADDED + (int)i, added_tokens[i].content,
-                         boolean(added_tokens[i].special), i + 1 < ADDED ? "," : "");
+                         family->vocabulary + i, token.content, boolean(token.special),
+                         i + 1 < count ? "," : "");
+    }
     snug_text_puts(out, "  ],\n");
 }
 
-static void put_pipeline(struct snug_text *out)
+#define LEVEL                                                                                      \
+    "\"type\": \"ByteLevel\",\n"                                                                   \
+    "    \"add_prefix_space\": false,\n"                                                           \
+    "    \"trim_offsets\": false,\n"                                                               \
+    "    \"use_regex\": false\n"
+#define BOS "{\"SpecialToken\": {\"id\": \"<|begin_of_text|>\", \"type_id\": 0}}"
+#define TEXT(name, type) "{\"Sequence\": {\"id\": \"" name "\", \"type_id\": " type "}}"
+
+/* Llama's puts <|begin_of_text|> in front, for programs that do; snug's prompts have it already. */
+static void put_post_processor(struct snug_text *out, const struct family *family)
 {
-    static const char level[] = "\"type\": \"ByteLevel\",\n"
-                                "    \"add_prefix_space\": false,\n"
-                                "    \"trim_offsets\": false,\n"
-                                "    \"use_regex\": false\n";
-    snug_text_puts(out, "  \"normalizer\": {\n    \"type\": \"NFC\"\n  },\n"
-                        "  \"pre_tokenizer\": {\n    \"type\": \"Sequence\",\n"
-                        "    \"pretokenizers\": [\n      {\n        \"type\": \"Split\",\n"
-                        "        \"pattern\": {\n          \"Regex\": ");
-    snug_json_put_string(out, PATTERN);
-    snug_text_puts(out, "\n        },\n        \"behavior\": \"Isolated\",\n"
-                        "        \"invert\": false\n      },\n      {\n        ");
-    snug_text_puts(out, level);
-    snug_text_puts(out, "      }\n    ]\n  },\n  \"post_processor\": {\n    ");
-    snug_text_puts(out, level);
-    snug_text_puts(out, "  },\n  \"decoder\": {\n    ");
-    snug_text_puts(out, level);
-    snug_text_puts(out, "  },\n");
+    if (!family->is_llama)
+        snug_text_puts(out, "  \"post_processor\": {\n    " LEVEL "  },\n");
+    else
+        snug_text_printf(
+            out,
+            "  \"post_processor\": {\n    \"type\": \"Sequence\",\n"
+            "    \"processors\": [{\n    " LEVEL "    }, {\n"
+            "    \"type\": \"TemplateProcessing\",\n"
+            "    \"single\": [" BOS ", " TEXT(
+                "A", "0") "],\n"
+                          "    \"pair\": [" BOS ", " TEXT("A", "0") ", " TEXT(
+                              "B",
+                              "1") "],\n"
+                                   "    \"special_tokens\": {\"<|begin_of_text|>\": {\n"
+                                   "      \"id\": \"<|begin_of_text|>\", \"ids\": [%d],\n"
+                                   "      \"tokens\": [\"<|begin_of_text|>\"]}}\n    }]\n  },\n",
+            family->vocabulary);
 }
 
-static void put_model(struct snug_text *out, const struct maker *m)
+static void put_pipeline(struct snug_text *out, const struct family *family)
 {
-    snug_text_puts(out, "  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n"
-                        "    \"unk_token\": null,\n    \"continuing_subword_prefix\": \"\",\n"
-                        "    \"end_of_word_suffix\": \"\",\n    \"fuse_unk\": false,\n"
-                        "    \"byte_fallback\": false,\n    \"ignore_merges\": false,\n"
-                        "    \"vocab\": {\n");
+    snug_text_puts(out, family->is_llama ? "  \"normalizer\": null,\n"
+                                         : "  \"normalizer\": {\n    \"type\": \"NFC\"\n  },\n");
+    snug_text_puts(out, "  \"pre_tokenizer\": {\n    \"type\": \"Sequence\",\n"
+                        "    \"pretokenizers\": [\n      {\n        \"type\": \"Split\",\n"
+                        "        \"pattern\": {\n          \"Regex\": ");
+    snug_json_put_string(out, family->pattern);
+    snug_text_puts(out, "\n        },\n        \"behavior\": \"Isolated\",\n"
+                        "        \"invert\": false\n      },\n      {\n        " LEVEL
+                        "      }\n    ]\n  },\n");
+    put_post_processor(out, family);
+    snug_text_puts(out, "  \"decoder\": {\n    " LEVEL "  },\n");
+}
+
+static void put_model(struct snug_text *out, const struct maker *m, const struct family *family)
+{
+    snug_text_printf(out,
+                     "  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n"
+                     "    \"unk_token\": null,\n    \"continuing_subword_prefix\": \"\",\n"
+                     "    \"end_of_word_suffix\": \"\",\n    \"fuse_unk\": false,\n"
+                     "    \"byte_fallback\": false,\n    \"ignore_merges\": %s,\n"
+                     "    \"vocab\": {\n",
+                     boolean(family->is_llama));
     for (int32_t id = 0; id < m->count; id++) {
         snug_text_puts(out, "      \"");
         put_symbols(out, m, id);
@@ -387,22 +481,22 @@ static void put_model(struct snug_text *out, const struct maker *m)
     snug_text_puts(out, "    ]\n  }\n}\n");
 }
 
-enum snug_status snug_synth_tokenizer(struct snug_text *out, const struct snug_allocator *allocator,
-                                      struct snug_error *error)
+static enum snug_status write_tokenizer(struct snug_text *out, const struct family *family,
+                                        const struct snug_allocator *allocator,
+                                        struct snug_error *error)
 {
     struct maker m = {0};
     enum snug_status status;
-    SNUG_ASSERT(FIRST_ADDED + ADDED == SNUG_SYNTH_TOKENIZER_SIZE);
-    m.tokens = snug_alloc_array(allocator, SNUG_SYNTH_VOCABULARY, sizeof *m.tokens);
+    m.tokens = snug_alloc_array(allocator, (size_t)family->vocabulary, sizeof *m.tokens);
     m.pool = snug_alloc(allocator, POOL_BYTES);
     m.slots = snug_calloc(allocator, SLOTS, sizeof *m.slots);
     if (m.tokens && m.pool && m.slots) {
-        make_vocabulary(&m);
+        make_vocabulary(&m, family);
         snug_text_puts(out, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n"
                             "  \"padding\": null,\n");
-        put_added(out);
-        put_pipeline(out);
-        put_model(out, &m);
+        put_added(out, family);
+        put_pipeline(out, family);
+        put_model(out, &m, family);
         status = snug_text_status(out, error, "tokenizer.json");
     } else
         status = snug_error_memory(error, SLOTS * sizeof *m.slots, "the tokeniser");
@@ -412,18 +506,42 @@ enum snug_status snug_synth_tokenizer(struct snug_text *out, const struct snug_a
     return status;
 }
 
-void snug_synth_tokenizer_config(struct snug_text *out)
+enum snug_status snug_synth_tokenizer(struct snug_text *out, const struct snug_allocator *allocator,
+                                      struct snug_error *error)
 {
-    snug_text_puts(out, "{\n  \"add_bos_token\": false,\n  \"add_prefix_space\": false,\n"
-                        "  \"added_tokens_decoder\": {\n");
-    for (size_t i = 0; i < ADDED; i++)
+    SNUG_ASSERT(qwen2.vocabulary + qwen2.listed == qwen2.size);
+    return write_tokenizer(out, &qwen2, allocator, error);
+}
+
+enum snug_status snug_synth_llama_tokenizer(struct snug_text *out,
+                                            const struct snug_allocator *allocator,
+                                            struct snug_error *error)
+{
+    return write_tokenizer(out, &llama, allocator, error);
+}
+
+static void put_added_decoder(struct snug_text *out, const struct family *family)
+{
+    int count = family->size - family->vocabulary;
+    snug_text_puts(out, "  \"added_tokens_decoder\": {\n");
+    for (int i = 0; i < count; i++) {
+        char buffer[48];
+        struct added token = added_token(family, i, buffer);
         snug_text_printf(out,
                          "    \"%d\": {\n      \"content\": \"%s\",\n      \"lstrip\": false,\n"
                          "      \"normalized\": false,\n      \"rstrip\": false,\n"
                          "      \"single_word\": false,\n      \"special\": %s\n    }%s\n",
-                         FIRST_ADDED + (int)i, added_tokens[i].content,
-                         boolean(added_tokens[i].special), i + 1 < ADDED ? "," : "");
-    snug_text_puts(out, "  },\n  \"bos_token\": null,\n"
+                         family->vocabulary + i, token.content, boolean(token.special),
+                         i + 1 < count ? "," : "");
+    }
+    snug_text_puts(out, "  },\n");
+}
+
+void snug_synth_tokenizer_config(struct snug_text *out)
+{
+    snug_text_puts(out, "{\n  \"add_bos_token\": false,\n  \"add_prefix_space\": false,\n");
+    put_added_decoder(out, &qwen2);
+    snug_text_puts(out, "  \"bos_token\": null,\n"
                         "  \"clean_up_tokenization_spaces\": false,\n"
                         "  \"context_image_token\": \"<IMG_CONTEXT>\",\n"
                         "  \"end_image_token\": \"</img>\",\n  \"eos_token\": \"<|im_end|>\",\n"
@@ -438,15 +556,16 @@ void snug_synth_tokenizer_config(struct snug_text *out)
                         "  \"tokenizer_class\": \"Qwen2Tokenizer\",\n  \"unk_token\": null\n}\n");
 }
 
-const char *snug_synth_chat_template(void)
+void snug_synth_llama_tokenizer_config(struct snug_text *out)
 {
-    return "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n"
-           "'}}{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-           "{% for content in message['content'] %}{% if content['type'] == 'image' %}"
-           "{{ '<IMG_CONTEXT>\n"
-           "' }}{% elif content['type'] == 'video' %}{{ '<video>\n"
-           "' }}{% elif content['type'] == 'text' %}{{ content['text'] }}{% endif %}{% endfor %}"
-           "{% endif %}{{'<|im_end|>\n"
-           "'}}{% endfor %}{% if add_generation_prompt %}{{'<|im_start|>assistant\n"
-           "' }}{% endif %}";
+    snug_text_puts(out, "{\n");
+    put_added_decoder(out, &llama);
+    snug_text_puts(out, "  \"bos_token\": \"<|begin_of_text|>\",\n"
+                        "  \"clean_up_tokenization_spaces\": false,\n"
+                        "  \"eos_token\": \"<|eot_id|>\",\n"
+                        "  \"model_input_names\": [\n    \"input_ids\",\n"
+                        "    \"attention_mask\"\n  ],\n"
+                        "  \"model_max_length\": 131072,\n"
+                        "  \"pad_token\": \"<|finetune_right_pad_id|>\",\n"
+                        "  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n");
 }

@@ -118,6 +118,105 @@ static void test_words(void **state)
     }
 }
 
+/* ---- Llama's ---- */
+
+static struct snug_tokenizer *load_llama(struct snug_text *text)
+{
+    struct snug_error error;
+    struct snug_tokenizer *out = NULL;
+    snug_text_init(text, snug_allocator_heap(), SNUG_MAX_TOKENIZER_BYTES);
+    assert_ok(snug_synth_llama_tokenizer(text, snug_allocator_heap(), &error));
+    assert_ok(snug_tokenizer_load_json(snug_text_c(text), text->length, "tokenizer.json",
+                                       snug_allocator_heap(), &out, &error));
+    return out;
+}
+
+static void test_llama(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *content;
+        int id;
+    } added[] = {
+        {"<|begin_of_text|>", 128000},
+        {"<|end_of_text|>", 128001},
+        {"<|finetune_right_pad_id|>", 128004},
+        {"<|start_header_id|>", 128006},
+        {"<|end_header_id|>", 128007},
+        {"<|eom_id|>", 128008},
+        {"<|eot_id|>", 128009},
+        {"<|python_tag|>", 128010},
+        {"<|reserved_special_token_2|>", 128011},
+        {"<|reserved_special_token_246|>", 128255},
+        {"<|image|>", 128256},
+    };
+    static const struct {
+        const char *text;
+        size_t low, high; /* tokens */
+    } cases[] = {
+        {"1234567", 3, 3},
+        {" the invoice TOTAL", 3, 3},
+        {"When in the course of human events it becomes necessary for one people to dissolve the "
+         "political bands which have connected them with another",
+         27, 41},
+        {"e\xCC\x81 <|image|>", 4, 4}, /* not composed */
+        {"\xe4\xbd\xa0\xe6\x98\xaf\xe4\xb9\xa6\xe7\x94\x9f", 4, 4},
+    };
+    struct snug_text text;
+    struct snug_tokenizer *other = load_llama(&text);
+    assert_int_equal(snug_tokenizer_size(other), SNUG_SYNTH_LLAMA_TOKENIZER_SIZE);
+    assert_int_equal(snug_tokenizer_bos_id(other), 128000);
+    for (size_t i = 0; i < sizeof added / sizeof *added; i++)
+        assert_int_equal(snug_tokenizer_added_id(other, added[i].content), added[i].id);
+    for (int32_t id = 0; id < SNUG_SYNTH_LLAMA_TOKENIZER_SIZE; id++) {
+        size_t length = 0;
+        assert_non_null(snug_tokenizer_bytes(other, id, &length));
+        assert_true(length > 0);
+        assert_int_equal(snug_tokenizer_is_special(other, id), id >= SNUG_SYNTH_LLAMA_VOCABULARY);
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct snug_ids ids;
+        struct snug_text back;
+        struct snug_error error;
+        snug_ids_init(&ids, snug_allocator_heap());
+        snug_text_init(&back, snug_allocator_heap(), 1 << 20);
+        assert_ok(snug_tokenizer_encode(other, cases[i].text, strlen(cases[i].text),
+                                        SNUG_ADDED_TOKENS_ALL, &ids, &error));
+        if (ids.count < cases[i].low || ids.count > cases[i].high)
+            fail_msg("'%s': %zu tokens, expected %zu to %zu", cases[i].text, ids.count,
+                     cases[i].low, cases[i].high);
+        assert_ok(snug_tokenizer_decode(other, ids.data, ids.count, false, &back, &error));
+        assert_string_equal(snug_text_c(&back), cases[i].text);
+        snug_text_free(&back);
+        snug_ids_free(&ids);
+    }
+    snug_tokenizer_free(other);
+    snug_text_free(&text);
+}
+
+static void test_llama_other_files(void **state)
+{
+    (void)state;
+    struct snug_text config;
+    struct snug_chat_format chat;
+    struct snug_error error;
+    snug_text_init(&config, snug_allocator_heap(), 1 << 20);
+    snug_synth_llama_tokenizer_config(&config);
+    const char *template = snug_synth_llama_chat_template();
+    struct snug_embedded_file files[] = {
+        {"tokenizer_config.json", (const unsigned char *)snug_text_c(&config), config.length},
+        {"chat_template.jinja", (const unsigned char *)template, strlen(template)}};
+    struct snug_folder folder = {
+        .path = "made", .files = files, .file_count = 2, .allocator = snug_allocator_heap()};
+    assert_ok(snug_chat_load(&folder, false, snug_allocator_heap(), &chat, &error));
+    assert_int_equal(chat.kind, SNUG_CHAT_KIND_LLAMA);
+    assert_true(chat.trims && !chat.no_bos);
+    assert_string_equal(chat.bos, "<|begin_of_text|>");
+    assert_non_null(strstr(snug_text_c(&config), "\"128256\": {\n      \"content\": "
+                                                 "\"<|image|>\""));
+    snug_text_free(&config);
+}
+
 /* ---- memory ---- */
 
 /* An allocator that knows how many bytes are out: each block's size stands in front of it. */
@@ -201,16 +300,18 @@ static void test_other_files(void **state)
     snug_text_free(&config);
 }
 
-static void test_sweep(void **state)
+typedef enum snug_status make_fn(struct snug_text *out, const struct snug_allocator *allocator,
+                                 struct snug_error *error);
+
+static void sweep(make_fn *make, const struct snug_text *expected)
 {
-    (void)state;
     for (uint64_t fail_at = 1;; fail_at++) {
         struct snug_counting_allocator counting;
         struct snug_text out;
         snug_counting_allocator_init(&counting, snug_allocator_heap(), fail_at);
         snug_text_init(&out, &counting.allocator, SNUG_MAX_TOKENIZER_BYTES);
-        enum snug_status status = snug_synth_tokenizer(&out, &counting.allocator, NULL);
-        bool same = out.length == json.length && !memcmp(out.data, json.data, json.length);
+        enum snug_status status = make(&out, &counting.allocator, NULL);
+        bool same = out.length == expected->length && !memcmp(out.data, expected->data, out.length);
         snug_text_free(&out);
         assert_int_equal(counting.live, 0);
         assert_int_equal(status, counting.failed ? SNUG_STATUS_MEMORY : SNUG_STATUS_OK);
@@ -221,11 +322,22 @@ static void test_sweep(void **state)
     }
 }
 
+static void test_sweep(void **state)
+{
+    (void)state;
+    struct snug_text text;
+    snug_tokenizer_free(load_llama(&text));
+    sweep(snug_synth_tokenizer, &json);
+    sweep(snug_synth_llama_tokenizer, &text);
+    snug_text_free(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes),  cmocka_unit_test(test_texts),
         cmocka_unit_test(test_words),  cmocka_unit_test(test_other_files),
+        cmocka_unit_test(test_llama),  cmocka_unit_test(test_llama_other_files),
         cmocka_unit_test(test_memory), cmocka_unit_test(test_sweep),
     };
     return cmocka_run_group_tests_name("formats/synth_tokenizer", tests, setup, teardown);

@@ -462,6 +462,7 @@ void golden_check_mllama(struct golden *g, const char *folder, json_t *manifest)
         golden_fail(g, c.folder, "%s", status ? error.message : "out of memory");
     else {
         check_frequencies(&c, expected);
+        golden_check_chat_json(g, folder);
         check_cases(&c, &tolerance, expected, "vision");
         check_cases(&c, &tolerance, expected, "text");
     }

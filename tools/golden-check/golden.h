@@ -28,6 +28,8 @@ golden_check_fn golden_check_safetensors, golden_check_tokenizer, golden_check_u
     golden_check_chat, golden_check_resize, golden_check_internvl_tiles, golden_check_mllama_tiles,
     golden_check_decode, golden_check_malformed_images, golden_check_model, golden_check_documents,
     golden_check_mllama, golden_check_mllama_masks;
+/* FOLDER/expected/chat.json of a model's folder, with the folder's own template and tokenizer. */
+void golden_check_chat_json(struct golden *g, const char *folder);
 
 /* Rows of one file: a line is printed for all of them, with the first that is wrong. */
 struct golden_rows {
