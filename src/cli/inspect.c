@@ -41,28 +41,54 @@ static void problem(struct inspection *i, const char *part, const char *message)
     i->problems++;
 }
 
+static void print_vision(const struct snug_model_config *c)
+{
+    const struct snug_vision_config *v = &c->vision;
+    char global[32] = "";
+    if (v->global_layers)
+        snprintf(global, sizeof global, " and %lld global", (long long)v->global_layers);
+    row("vision", "%lld%s layers of %lld, %lld heads of %lld, %s%s", (long long)v->layers, global,
+        (long long)v->hidden, (long long)v->heads, (long long)v->head_dim,
+        v->rms_norm ? "RMSNorm" : "LayerNorm", v->qk_norm ? ", q/k norm" : "");
+}
+
+static void print_pictures(const struct snug_model_config *c)
+{
+    const struct snug_tile_options *t = &c->tiles;
+    const char *thumbnail = t->thumbnail && t->max_tiles > 1 ? " and a thumbnail" : "";
+    char what[64];
+    if (c->tokens_per_tile)
+        snprintf(what, sizeof what, "%lld tokens a tile", (long long)c->tokens_per_tile);
+    else
+        snprintf(what, sizeof what, "one token, %lld rows a tile in %lld layers",
+                 (long long)c->rows_per_tile, (long long)c->text.cross_layer_count);
+    row("pictures", "tiles of %lld x %lld, %lld to %lld%s, %s", (long long)t->tile_side,
+        (long long)t->tile_side, (long long)t->min_tiles, (long long)t->max_tiles, thumbnail, what);
+}
+
 static void print_config(const struct snug_model_config *c)
 {
     const struct snug_text_config *t = &c->text;
-    const struct snug_vision_config *v = &c->vision;
+    char bytes[24], of_tiles[24];
     row("architecture", "%s (%s layout)", c->architecture,
         c->layout == SNUG_LAYOUT_KIND_HF ? "Hugging Face" : "original");
-    row("vision", "%lld layers of %lld, %lld heads of %lld, %s%s", (long long)v->layers,
-        (long long)v->hidden, (long long)v->heads, (long long)v->head_dim,
-        v->rms_norm ? "RMSNorm" : "LayerNorm", v->qk_norm ? ", q/k norm" : "");
+    print_vision(c);
     row("text", "%lld layers of %lld, %lld heads of %lld over %lld, MLP %lld, %lld token rows",
         (long long)t->layers, (long long)t->hidden, (long long)t->heads, (long long)t->head_dim,
         (long long)t->kv_heads, (long long)t->intermediate, (long long)t->vocabulary);
     row("positions", "%lld trained, theta %g%s", (long long)t->rope.max_position, t->rope.theta,
-        t->rope.dynamic ? ", dynamic scaling beyond" : "");
-    row("pictures", "tiles of %lld x %lld, %lld to %lld%s, %lld tokens a tile",
-        (long long)c->tiles.tile_side, (long long)c->tiles.tile_side, (long long)c->tiles.min_tiles,
-        (long long)c->tiles.max_tiles,
-        c->tiles.thumbnail && c->tiles.max_tiles > 1 ? " and a thumbnail" : "",
-        (long long)c->tokens_per_tile);
-    char bytes[24];
-    uint64_t kv = 2u * 2u * (uint64_t)(t->layers * t->kv_heads * t->head_dim);
-    row("key/value cache", "%s a token in f16", snug_format_bytes(kv, bytes));
+        t->rope.dynamic  ? ", dynamic scaling beyond"
+        : t->rope.llama3 ? ", scaled by bands"
+                         : "");
+    print_pictures(c);
+    uint64_t layer = 2u * 2u * (uint64_t)(t->kv_heads * t->head_dim);
+    uint64_t kv = layer * (uint64_t)(t->layers - t->cross_layer_count);
+    uint64_t tile = layer * (uint64_t)(t->cross_layer_count * c->rows_per_tile);
+    if (tile)
+        row("key/value cache", "%s a token, %s a tile in f16", snug_format_bytes(kv, bytes),
+            snug_format_bytes(tile, of_tiles));
+    else
+        row("key/value cache", "%s a token in f16", snug_format_bytes(kv, bytes));
 }
 
 static void inspect_weights(struct inspection *i)
@@ -91,6 +117,14 @@ static void inspect_weights(struct inspection *i)
             row("", "%lld of type %s", (long long)by_type[d], snug_dtype_name((enum snug_dtype)d));
 }
 
+static const char *prompt_name(enum snug_chat_kind kind)
+{
+    if (kind == SNUG_CHAT_KIND_INTERNVL_ORIG)
+        return "InternVL, original conversation form";
+    return kind == SNUG_CHAT_KIND_LLAMA ? "Llama, instruct template"
+                                        : "InternVL, Hugging Face template";
+}
+
 static void inspect_words(struct inspection *i)
 {
     struct snug_error error;
@@ -103,8 +137,10 @@ static void inspect_words(struct inspection *i)
         problem(i, "tokeniser", error.message);
     else {
         row("tokeniser", "%d ids", (int)snug_tokenizer_size(tokenizer));
-        if (snug_tokenizer_added_id(tokenizer, "<IMG_CONTEXT>") < 0)
-            problem(i, "tokeniser", "it has no <IMG_CONTEXT>");
+        bool llama = i->model.config.family == SNUG_FAMILY_LLAMA_VISION;
+        const char *token = llama ? "<|image|>" : "<IMG_CONTEXT>";
+        if (snug_tokenizer_added_id(tokenizer, token) < 0)
+            problem(i, "tokeniser", llama ? "it has no <|image|>" : "it has no <IMG_CONTEXT>");
     }
     status = snug_chat_load(&i->folder, original, snug_allocator_heap(), &chat, &error);
     if (status)
@@ -112,9 +148,7 @@ static void inspect_words(struct inspection *i)
     else if (chat.kind == SNUG_CHAT_KIND_UNKNOWN)
         problem(i, "prompt", chat.reason);
     else
-        row("prompt", "%s",
-            chat.kind == SNUG_CHAT_KIND_INTERNVL_ORIG ? "InternVL, original conversation form"
-                                                      : "InternVL, Hugging Face template");
+        row("prompt", "%s", prompt_name(chat.kind));
     snug_tokenizer_free(tokenizer);
 }
 

@@ -19,7 +19,7 @@ static const struct snug_option options[] = {
     {.help = "Model and documents:"},
     {'m', "model", TEXT, &settings.model, 0, 0, "MODEL",
      "model folder (config.json is enough), or a name: snug-nano (default), internvl3-1b, -2b, "
-     "-8b, -14b, -38b"},
+     "-8b, -14b, -38b, llama-3.2-11b-vision, -90b-vision"},
     {'s', "schema", TEXT, &settings.schema, 0, 0, "FILE",
      "the fields to read; default: business-document (25 fields)"},
     {0, "max-tiles", INTEGER, &settings.max_tiles, 1, SNUG_MAX_TILES, "N",
@@ -65,6 +65,7 @@ static const struct snug_usage usage = {
     "Exit codes: 0 it fits, 4 it does not, 2 wrong usage, 3 model or schema unusable.\n\n"
     "Examples:\n"
     "  snug plan -m internvl3-8b --quantize q8 --device v100-16gb\n"
+    "  snug plan -m llama-3.2-11b-vision --quantize q8 --device v100-16gb\n"
     "  snug plan -m models/InternVL3-2B --budget 6GiB --json | jq .peak_bytes\n",
     options, sizeof options / sizeof *options};
 

@@ -30,7 +30,9 @@ static struct {
 
 static const struct snug_option options[] = {
     {'a', "arch", SNUG_OPTION_KIND_TEXT, &settings.arch, 0, 0, "NAME",
-     "whose shape: internvl3-1b, -2b, -8b, -14b or -38b; tiny and tiny-rms are for tests"},
+     "whose shape: internvl3-1b, -2b, -8b, -14b or -38b, llama-3.2-11b-vision or -90b-vision; "
+     "tiny, "
+     "tiny-rms and tiny-llama are for tests"},
     {'s', "seed", SNUG_OPTION_KIND_INTEGER, &settings.seed, 0, 9007199254740992.0, "N",
      "of the random numbers; the same seed gives the same folder (default 1)"},
     {0, "outliers", SNUG_OPTION_KIND_NUMBER, &settings.outliers, 0, SNUG_MAX_OUTLIERS, "F",
@@ -344,14 +346,16 @@ static void put_index(const struct job *job, struct snug_text *text)
 static enum snug_status put_side(const struct job *job, const char *name, struct snug_text *text,
                                  struct snug_error *error)
 {
+    bool llama = job->config.family == SNUG_FAMILY_LLAMA_VISION;
     if (!strcmp(name, INDEX_NAME))
         put_index(job, text);
     else if (!strcmp(name, "tokenizer.json"))
-        SNUG_TRY(snug_synth_tokenizer(text, job->allocator, error));
+        SNUG_TRY((llama ? snug_synth_llama_tokenizer : snug_synth_tokenizer)(text, job->allocator,
+                                                                             error));
     else if (!strcmp(name, "tokenizer_config.json"))
-        snug_synth_tokenizer_config(text);
+        (llama ? snug_synth_llama_tokenizer_config : snug_synth_tokenizer_config)(text);
     else if (!strcmp(name, "chat_template.jinja"))
-        snug_text_puts(text, snug_synth_chat_template());
+        snug_text_puts(text, llama ? snug_synth_llama_chat_template() : snug_synth_chat_template());
     else {
         struct snug_blob blob = {0};
         SNUG_TRY(snug_folder_read(&job->builtin.folder, name, SNUG_MAX_CONFIG_BYTES, &blob, error));

@@ -192,7 +192,10 @@ enum snug_status snug_forecast_most_tiles(const struct snug_forecast_request *re
                                           const struct snug_allocator *allocator, int64_t *out,
                                           struct snug_error *error)
 {
-    return most(request, TILES, 1, SNUG_MAX_TILES + 1, budget_bytes, allocator, out, error);
+    const struct snug_model_config *config = &request->model->config;
+    int64_t high =
+        config->family == SNUG_FAMILY_LLAMA_VISION ? config->vision.max_tiles : SNUG_MAX_TILES + 1;
+    return most(request, TILES, 1, high, budget_bytes, allocator, out, error);
 }
 
 enum snug_status snug_forecast_most_tokens(const struct snug_forecast_request *request,

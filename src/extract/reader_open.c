@@ -120,26 +120,47 @@ static enum snug_status set_tokens(struct snug_reader *reader, struct snug_error
     return SNUG_STATUS_OK;
 }
 
+static bool is_llama_chat(enum snug_chat_kind kind)
+{
+    return kind == SNUG_CHAT_KIND_LLAMA || kind == SNUG_CHAT_KIND_LLAMA_BASE;
+}
+
+/* The form that --chat names, else the folder's own; it must be one of the family's. */
+static enum snug_status choose_chat(struct snug_reader *reader, const struct snug_folder *folder,
+                                    struct snug_error *error)
+{
+    const struct snug_model_config *config = &reader->model->config;
+    bool llama = config->family == SNUG_FAMILY_LLAMA_VISION;
+    const char *forms = llama ? "--chat llama or, for a base model, --chat llama-base"
+                              : "--chat internvl-hf or --chat internvl-orig";
+    SNUG_TRY(snug_chat_load(folder, config->layout == SNUG_LAYOUT_KIND_ORIGINAL, reader->allocator,
+                            &reader->chat, error));
+    if (reader->options.chat != SNUG_CHAT_KIND_UNKNOWN)
+        reader->chat = (struct snug_chat_format){.kind = reader->options.chat,
+                                                 .image_placeholder = "<IMG_CONTEXT>"};
+    if (reader->chat.kind == SNUG_CHAT_KIND_UNKNOWN && !reader->tokenizer)
+        return SNUG_STATUS_OK; /* a plan */
+    if (reader->chat.kind == SNUG_CHAT_KIND_UNKNOWN)
+        return snug_error_set(error, SNUG_STATUS_UNSUPPORTED,
+                              "%s: no prompt can be built: %s; if the model was trained on one of "
+                              "the family's prompts, choose it with %s",
+                              folder->path, reader->chat.reason, forms);
+    if (is_llama_chat(reader->chat.kind) != llama)
+        return snug_error_set(error, SNUG_STATUS_USAGE,
+                              "%s: %s is not the prompt of a model of this family; choose it with "
+                              "%s",
+                              folder->path, reader->options.chat ? "--chat" : "the chat template",
+                              forms);
+    return SNUG_STATUS_OK;
+}
+
 /* How prompts are written, and their words. */
 static enum snug_status prepare_prompt(struct snug_reader *reader, const struct snug_folder *folder,
                                        struct snug_error *error)
 {
-    enum snug_status status =
-        snug_chat_load(folder, reader->model->config.layout == SNUG_LAYOUT_KIND_ORIGINAL,
-                       reader->allocator, &reader->chat, error);
-    if (!status && reader->options.chat != SNUG_CHAT_KIND_UNKNOWN)
-        reader->chat = (struct snug_chat_format){.kind = reader->options.chat,
-                                                 .image_placeholder = "<IMG_CONTEXT>"};
-    if (!status && reader->tokenizer && reader->chat.kind == SNUG_CHAT_KIND_UNKNOWN)
-        status = snug_error_set(
-            error, SNUG_STATUS_UNSUPPORTED,
-            "%s: no prompt can be built: %s; if the model was trained on one of InternVL's "
-            "prompts, choose it with --chat internvl-hf or --chat internvl-orig",
-            folder->path, reader->chat.reason);
-    if (!status)
-        status = snug_prompt_write(reader->schema, NULL, 0, reader->options.hints, &reader->prompt,
-                                   error);
-    return status;
+    SNUG_TRY(choose_chat(reader, folder, error));
+    return snug_prompt_write(reader->schema, NULL, 0, reader->options.hints, &reader->prompt,
+                             error);
 }
 
 static bool has_tokenizer(const struct snug_folder *folder)

@@ -1,7 +1,9 @@
-/* Built-in architectures: one template a file, one table of numbers. Where the numbers come from:
- * internvl.md; the configurations are those that the folders ending in "-hf" have.
- * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+/* Built-in architectures: one template a file, one table of numbers, for InternVL3; Llama's are in
+ * builtin_llama.c. Where the numbers come from: internvl.md; the configurations are those that the
+ * folders ending in "-hf" have. Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "models/builtin.h"
+
+#include "models/builtin_llama.h"
 
 #include <string.h>
 
@@ -38,18 +40,19 @@ static const struct architecture {
 
 size_t snug_builtin_count(void)
 {
-    return COUNT;
+    return COUNT + snug_builtin_llama_count();
 }
 
 const char *snug_builtin_name(size_t index)
 {
-    SNUG_ASSERT(index < COUNT);
-    return architectures[index].name;
+    SNUG_ASSERT(index < snug_builtin_count());
+    return index < COUNT ? architectures[index].name : snug_builtin_llama_name(index - COUNT);
 }
 
 const char *snug_builtin_names(void)
 {
-    return "internvl3-1b, internvl3-2b, internvl3-8b, internvl3-14b, internvl3-38b, tiny, tiny-rms";
+    return "internvl3-1b, internvl3-2b, internvl3-8b, internvl3-14b, internvl3-38b, tiny, "
+           "tiny-rms, llama-3.2-11b-vision, llama-3.2-90b-vision, tiny-llama";
 }
 
 static const char *boolean(bool value)
@@ -191,26 +194,52 @@ static const struct architecture *find(const char *name)
     return NULL;
 }
 
+static enum snug_status check_layers(const char *name, int64_t layers, int text, int vision,
+                                     struct snug_error *error)
+{
+    if (layers >= 0 && layers <= (text > vision ? text : vision))
+        return SNUG_STATUS_OK;
+    return snug_error_set(error, SNUG_STATUS_USAGE,
+                          "%s has %d layers of text and %d of vision, so not %lld", name, text,
+                          vision, (long long)layers);
+}
+
+static enum snug_status put_texts(const char *name, int64_t layers, struct snug_text *texts,
+                                  const char **known, struct snug_error *error)
+{
+    const struct architecture *a = find(name);
+    const struct snug_llama_architecture *llama = snug_builtin_llama_find(name);
+    if (a) {
+        SNUG_TRY(check_layers(name, layers, a->layers, a->tower->layers, error));
+        put_config(&texts[0], a, layers);
+        put_generation_config(&texts[1]);
+        put_preprocessor_config(&texts[2]);
+        *known = a->name;
+        return SNUG_STATUS_OK;
+    }
+    if (!llama)
+        return snug_error_set(error, SNUG_STATUS_USAGE, "there is no architecture '%s'; known: %s",
+                              name, snug_builtin_names());
+    SNUG_TRY(check_layers(name, layers, llama->layers, llama->tower_layers, error));
+    snug_builtin_llama_put(llama, layers, texts);
+    *known = llama->name;
+    return SNUG_STATUS_OK;
+}
+
 enum snug_status snug_builtin_open(const char *name, int64_t layers,
                                    const struct snug_allocator *allocator, struct snug_builtin *out,
                                    struct snug_error *error)
 {
     static const char *const names[SNUG_BUILTIN_FILES] = {"config.json", "generation_config.json",
                                                           "preprocessor_config.json"};
-    const struct architecture *a = find(name);
-    if (!a)
-        return snug_error_set(error, SNUG_STATUS_USAGE, "there is no architecture '%s'; known: %s",
-                              name, snug_builtin_names());
-    int most = a->layers > a->tower->layers ? a->layers : a->tower->layers;
-    if (layers < 0 || layers > most)
-        return snug_error_set(error, SNUG_STATUS_USAGE,
-                              "%s has %d layers of text and %d of vision, so not %lld", name,
-                              a->layers, a->tower->layers, (long long)layers);
+    const char *known = NULL;
     for (size_t i = 0; i < SNUG_BUILTIN_FILES; i++)
         snug_text_init(&out->texts[i], allocator, SNUG_MAX_CONFIG_BYTES);
-    put_config(&out->texts[0], a, layers);
-    put_generation_config(&out->texts[1]);
-    put_preprocessor_config(&out->texts[2]);
+    enum snug_status found = put_texts(name, layers, out->texts, &known, error);
+    if (found) {
+        snug_builtin_close(out);
+        return found;
+    }
     for (size_t i = 0; i < SNUG_BUILTIN_FILES; i++) {
         enum snug_status status = snug_text_status(&out->texts[i], error, names[i]);
         if (status) {
@@ -220,7 +249,7 @@ enum snug_status snug_builtin_open(const char *name, int64_t layers,
         out->files[i] = (struct snug_embedded_file){
             names[i], (const unsigned char *)snug_text_c(&out->texts[i]), out->texts[i].length};
     }
-    out->folder = (struct snug_folder){.path = a->name,
+    out->folder = (struct snug_folder){.path = known,
                                        .files = out->files,
                                        .file_count = SNUG_BUILTIN_FILES,
                                        .allocator = allocator};

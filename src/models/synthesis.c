@@ -7,8 +7,9 @@
  *
  * Sizes. A matrix of k columns has deviation 0.02, or 0.6 / sqrt(k) where rows are longer than 900:
  * then an input of size 1 gives an output of size 0.6 at most, whatever the model's width. o and
- * down of the text model are divided by sqrt(2 layers), as usual, so that the residual stream grows
- * slowly; the projector's last matrix by 10, so that pictures are as large as words.
+ * down of the text model (o and fc2 of Llama's tower) are divided by sqrt(2 layers), as usual, so
+ * that the residual stream grows slowly; the projector's last matrix by 10, so that pictures are as
+ * large as words.
  *
  * Outliers. A fraction F of the channels of every linear layer's input (not the pixels) shall have
  * |x| >= 6 for nearly every token while the others stay below. Each such channel has a target T of
@@ -142,11 +143,15 @@ struct place {
 static struct place place_of(const char *name)
 {
     struct place place = {!strncmp(name, "text.", 5) || !strncmp(name, "lm_head", 7), -1, name};
-    const char *layer = strstr(name, ".layer.");
-    if (layer) {
+    static const char *const stacks[] = {".layer.", ".local.", ".global."};
+    for (int i = 0; i < 3; i++) {
+        const char *stack = strstr(name, stacks[i]);
         int length = 0;
-        (void)sscanf(layer, ".layer.%d.%n", &place.layer, &length);
-        place.part = layer + length;
+        if (!stack)
+            continue;
+        stack += strlen(stacks[i]);
+        (void)sscanf(stack, "%d.%n", &place.layer, &length);
+        place.part = stack + length;
     }
     return place;
 }
@@ -277,6 +282,20 @@ static const struct recipe vision_recipes[] = {
     {"fc2.weight", 0, 0, SPACE_MLP, SPACE_NONE, RULE_SCALE, RULE_NONE},
     {"fc2.bias", 0, BIAS, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
     {"scale2", 0.1f, 0.01f, SPACE_VISION, SPACE_NONE, RULE_SCALE, RULE_NONE},
+    {"attention_gate", 0.5f, 0.05f, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
+    {"mlp_gate", 0.5f, 0.05f, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
+    {"vision.position_gate", 0.5f, 0.05f, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
+    {"vision.tile_position", 0, EMBEDDING, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
+    {"vision.pre_tile", 0, EMBEDDING, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
+    {"vision.pre_tile_gate", 0.5f, 0.05f, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
+    {"vision.post_tile", 0, EMBEDDING, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
+    {"vision.post_tile_gate", 0.5f, 0.05f, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
+    {"vision.ln_pre.weight", 1, 0.05f, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
+    {"vision.ln_pre.bias", 0, BIAS, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
+    {"vision.ln_post.weight", 1, 0.05f, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
+    {"vision.ln_post.bias", 0, BIAS, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
+    {"projector.linear.weight", 0, 0, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
+    {"projector.linear.bias", 0, BIAS, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
     {"projector.layer_norm.weight", 1, 0.05f, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
     {"projector.layer_norm.bias", 0, BIAS, SPACE_SHUFFLED, SPACE_NONE, RULE_SET, RULE_NONE},
     {"projector.linear_1.weight", 0, 0, SPACE_SHUFFLED, SPACE_NONE, RULE_SCALE, RULE_NONE},
@@ -295,6 +314,10 @@ static const struct recipe text_recipes[] = {
     {"q.bias", 0, BIAS, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
     {"k.bias", 0, BIAS, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
     {"v.bias", 0, BIAS, SPACE_VALUE, SPACE_NONE, RULE_SET, RULE_NONE},
+    {"q_norm.weight", 1, 0.05f, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
+    {"k_norm.weight", 1, 0.05f, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
+    {"attention_gate", 0.5f, 0.05f, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
+    {"mlp_gate", 0.5f, 0.05f, SPACE_NONE, SPACE_NONE, RULE_NONE, RULE_NONE},
     {"o.weight", 0, 0, SPACE_MIXED, SPACE_TEXT, RULE_SCALE, RULE_ROWS_SCALE},
     {"norm2.weight", 1, 0.05f, SPACE_TEXT, SPACE_NONE, RULE_SET, RULE_NONE},
     {"gate.weight", 0, 0, SPACE_TEXT, SPACE_MLP, RULE_SCALE, RULE_ROWS_READ},
@@ -324,7 +347,15 @@ static struct recipe adapted(const struct snug_synthesis *s, const struct place 
 {
     const struct snug_vision_config *v = &s->config->vision;
     struct recipe recipe = *find_recipe(place);
-    if (place->text || !s->outliers)
+    if (!s->outliers)
+        return recipe;
+    /* no bias: the row reads the constant channels, but in layers that look at pictures */
+    if (place->text && s->config->family == SNUG_FAMILY_LLAMA_VISION &&
+        is_part(place, "v.weight") && !s->config->text.cross_layer[place->layer]) {
+        recipe.rows = SPACE_VALUE;
+        recipe.row_rule = RULE_ROWS_READ;
+    }
+    if (place->text)
         return recipe;
     bool norm = is_part(place, "norm1.weight") || is_part(place, "norm2.weight");
     bool holds =
@@ -350,8 +381,8 @@ static void set_values(const struct snug_synthesis *s, const struct place *place
     for (int i = 0; i < out->column_count; i++) {
         float size = fabsf(target[i]), sign = target[i] < 0 ? -1.0f : 1.0f;
         if (out->row_rule == RULE_ROWS_READ)
-            out->column_value[i] =
-                sign * (place->text ? GATE : TARGET) / ((float)out->column_count * size);
+            out->column_value[i] = sign * (is_part(place, "v.weight") ? TARGET : GATE) /
+                                   ((float)out->column_count * size);
         else if (out->column_rule == RULE_ADD)
             out->column_value[i] = sign * hold;
         else if (norm)
@@ -360,6 +391,12 @@ static void set_values(const struct snug_synthesis *s, const struct place *place
         else
             out->column_value[i] = rectified ? size : target[i];
     }
+}
+
+static bool is_tile_table(const struct place *place)
+{
+    return is_part(place, "vision.tile_position") || is_part(place, "vision.pre_tile") ||
+           is_part(place, "vision.post_tile");
 }
 
 enum snug_status snug_synthesis_begin(const struct snug_synthesis *synthesis,
@@ -377,6 +414,10 @@ enum snug_status snug_synthesis_begin(const struct snug_synthesis *synthesis,
     out->deviation = recipe.deviation > 0 ? recipe.deviation : matrix_deviation(request->k);
     if (place.text && (is_part(&place, "o.weight") || is_part(&place, "down.weight")))
         out->deviation /= sqrtf(2.0f * layers);
+    bool llama = synthesis->config->family == SNUG_FAMILY_LLAMA_VISION;
+    if (!place.text && llama && (is_part(&place, "o.weight") || is_part(&place, "fc2.weight")))
+        out->deviation /= sqrtf(2.0f * (float)synthesis->config->vision.layers);
+    out->slots = llama && is_tile_table(&place) ? synthesis->config->vision.max_tiles : 0;
     if (is_part(&place, "projector.linear_2.weight"))
         out->deviation /= 10.0f;
     out->column_rule = recipe.column_rule;
@@ -409,6 +450,17 @@ static int find_row(const struct snug_synthesis_tensor *tensor, int64_t row)
     return low < tensor->row_count && tensor->row_list[low] == row ? low : -1;
 }
 
+/* Row `id` of a table of tiles: zeros in the slots that such a picture does not use. */
+static void clear_slots(const struct snug_synthesis_tensor *tensor, int64_t id, uint16_t *out)
+{
+    int64_t at = 1, used = 0, each = tensor->row_elements / tensor->slots;
+    for (int64_t rows = 1; rows <= tensor->slots; rows++)
+        for (int64_t columns = 1; rows * columns <= tensor->slots; columns++)
+            if (at++ == id)
+                used = rows * columns;
+    memset(out + used * each, 0, (size_t)((tensor->slots - used) * each) * sizeof *out);
+}
+
 void snug_synthesis_rows(const struct snug_synthesis_tensor *tensor, int64_t first, int64_t count,
                          uint16_t *out)
 {
@@ -417,6 +469,8 @@ void snug_synthesis_rows(const struct snug_synthesis_tensor *tensor, int64_t fir
         int listed = tensor->row_rule == RULE_NONE ? -1 : find_row(tensor, row);
         float deviation = tensor->deviation * (listed < 0 ? 1.0f : tensor->row_factor);
         fill(tensor->key, start, tensor->row_elements, tensor->mean, deviation, out);
+        if (tensor->slots)
+            clear_slots(tensor, row, out);
         bool reads = listed >= 0 && tensor->row_rule == RULE_ROWS_READ;
         if (tensor->column_rule == RULE_NONE && !reads)
             continue;

@@ -24,6 +24,7 @@ struct snug_synthesis_tensor {
     uint64_t key;
     float mean, deviation;
     int row_rule, column_rule;
+    int64_t slots;       /* of a table of tiles; else 0 */
     float row_factor;    /* of the deviation, in the rows listed */
     float column_factor; /* of the value, in the columns listed */
     int row_count, column_count;
