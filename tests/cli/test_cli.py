@@ -511,12 +511,13 @@ def the_plan_is_kept(folder):
     tiny = folder / "tiny"  # loading it holds more than running it does: a vocabulary of true size, and little else
     expect(snug("synth", tiny, "--arch", "tiny"), 0)
     of_tiny = [["-m", tiny, "--max-tiles", "1", "--quantize", q] for q in ("none", "q8", "q4")]
+    of_tiny += [["-m", GOLDEN / "mllama/tiny-a", "--quantize", q] for q in ("none", "q8")]
     slow = "SNUG_SLOW" in os.environ  # a sanitizer, which takes memory of its own, too
     for width, height in ((448, 448),) if slow else ((2480, 3508), (448, 448), (640, 1800)):
         page, size = folder / f"{width}.png", f"{width}x{height}"
         write_png(page, width, height)
         for more in ([], ["--quantize", "q8"], ["--parallel", "3"], ["--vision-batch", "2", "--prefill-chunk", "64"],
-                     *of_tiny[2 * slow:]):
+                     *of_tiny[4 * slow:]):
             planned = plan("--page", size, "--max-new-tokens", "5", *more)["peak_bytes"]
             taken = peak_memory(folder, "extract", page, page, "-o", os.devnull, "--page", size, "--max-new-tokens", "5",
                                 "--budget", planned, *more)
@@ -525,6 +526,51 @@ def the_plan_is_kept(folder):
                 assert 0 <= over <= 16, f"{size} {more}: planned {planned}, taken {taken}: {over:.1f} MiB over"
             expect(snug("extract", page, "--page", size, "--max-new-tokens", "5", "--budget", planned - 1, *more), 4,
                    "(1 bytes) more than the budget")
+
+
+def raws(result):
+    return [row["raw"] for row in rows_of(result.stdout)]
+
+
+@case
+def llama_vision(folder):
+    """The second family, through every command that takes a model."""
+    documents = [SAMPLES / "receipt-01.png", SAMPLES / "tax-invoice-02.png", SAMPLES / "bank-statement-03.png"]
+    for name in ("tiny-a", "tiny-b"):
+        model = GOLDEN / "mllama" / name
+        expect(snug("inspect", model), 0, "one token", "Llama, instruct template", "usable")
+        result = snug("extract", *documents, "-m", model, *SHORT)
+        expect(result, 1, "3 partial", "0 regions, 0 blocks")
+        assert all(row["tokens"]["image"] == 1 for row in rows_of(result.stdout))
+        for more in (["--parallel", "3"], ["--threads", "1"], ["--prefill-chunk", "17"], ["--isa", "ref"]):
+            assert raws(snug("extract", *documents, "-m", model, *SHORT, *more)) == raws(result), more
+        expect(snug("convert", model, folder / name), 0, "text.layer.0", "vision.")
+        converted = snug("extract", *documents, "-m", folder / name, *SHORT)
+        assert raws(converted) == raws(snug("extract", *documents, "-m", model, "--quantize", "q8", *SHORT))
+        planned = plan("-m", model, *SHORT)["peak_bytes"]
+        expect(snug("extract", documents[0], "-m", model, *SHORT, "--budget", planned - 1), 4, "(1 bytes) more than the budget")
+        expect(snug("extract", documents[0], "-m", model, *SHORT, "--budget", planned), 1, "1 partial")
+    for option, code, text in ((["--min-tiles", "2"], 2, "leave out --min-tiles"), (["--max-tiles", "5"], 2, "from 1 to 4"),
+                               (["--chat", "internvl-hf"], 2, "--chat llama-base"), (["--system", "be brief"], 3, "--system")):
+        expect(snug("extract", documents[0], "-m", model, *SHORT, *option), code, text)
+    expect(snug("extract", documents[0], "-m", model, *SHORT, "--chat", "llama-base", "--max-tiles", "1"), 1, "1 partial")
+    expect(snug("extract", documents[0], "--chat", "llama"), 2, "--chat internvl-hf")
+
+
+@case
+def llama_vision_fits_a_card(_):
+    """What the README says of 16 GB, by name alone; a name is a program of true shape."""
+    by_name = ["-m", "llama-3.2-11b-vision", "--device", "v100-16gb"]
+    quantised = [*by_name, "--quantize", "q8", "--quantize-skip", "vision"]
+    for documents in (1, 4):
+        report = plan(*quantised, "--parallel", documents)
+        scratch = {c["name"]: c["bytes"] for c in report["consumers"] if c["name"].startswith("scratch.")}
+        assert set(scratch) == {"scratch.vision", "scratch.projector", "scratch.prefill", "scratch.decode"}, scratch
+        # the scores of one head alone would be 158 MiB more, of all 2.6 GB
+        assert max(scratch.values()) < 250 << 20, scratch
+    assert report["max_tiles"] == 4, report["max_tiles"]
+    plan(*by_name, code=4)
+    plan("-m", "llama-3.2-90b-vision", "--quantize", "q8", "--device", "v100-32gb", code=4)
 
 
 @case
