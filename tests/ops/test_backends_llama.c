@@ -1,0 +1,2 @@
+#include "backends_run.h"
+int main(void) { return 0; }
