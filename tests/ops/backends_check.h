@@ -37,7 +37,8 @@ static inline int make_pools(void **state)
     if (stride && strtoul(stride, NULL, 10) > 0)
         comparison_stride = strtoul(stride, NULL, 10);
     for (size_t i = 0; i < pool_count; i++)
-        if (thread_counts[i] && snug_pool_create(thread_counts[i], snug_allocator_heap(), &pools[i], NULL))
+        if (thread_counts[i] &&
+            snug_pool_create(thread_counts[i], snug_allocator_heap(), &pools[i], NULL))
             return -1;
     return 0;
 }

@@ -6,8 +6,8 @@
 
 #include "backends_check.h"
 
-static inline void run_residual(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
-                         struct floats out)
+static inline void run_residual(const void *args, const struct snug_ops *ops,
+                                struct snug_pool *pool, struct floats out)
 {
     struct snug_residual a = *(const struct snug_residual *)args;
     a.x = out.data;
@@ -16,8 +16,8 @@ static inline void run_residual(const void *args, const struct snug_ops *ops, st
 
 #define MAX_SEQUENCES 6
 
-static inline void run_kv_store(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
-                         struct floats out)
+static inline void run_kv_store(const void *args, const struct snug_ops *ops,
+                                struct snug_pool *pool, struct floats out)
 {
     struct snug_kv_store a = *(const struct snug_kv_store *)args;
     bool found[MAX_SEQUENCES] = {false};
@@ -39,8 +39,8 @@ static inline void run_kv_store(const void *args, const struct snug_ops *ops, st
             half[i] = 0x7e00;
 }
 
-static inline void run_attention(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
-                          struct floats out)
+static inline void run_attention(const void *args, const struct snug_ops *ops,
+                                 struct snug_pool *pool, struct floats out)
 {
     struct snug_attention a = *(const struct snug_attention *)args;
     a.out = out.data;
@@ -48,8 +48,8 @@ static inline void run_attention(const void *args, const struct snug_ops *ops, s
 }
 
 /* NaN in all of a head's panels but for positions [first, end): what is absent must not matter. */
-static inline void poison(void *cache, enum snug_dtype dtype, int64_t elements, int64_t inner, bool key,
-                   int64_t first, int64_t end)
+static inline void poison(void *cache, enum snug_dtype dtype, int64_t elements, int64_t inner,
+                          bool key, int64_t first, int64_t end)
 {
     for (int64_t i = 0; i < elements; i++) {
         int64_t row = i / SNUG_PANEL % inner; /* dimension for keys, position for values */

@@ -261,8 +261,8 @@ static void attention_case(size_t number, const struct shape *s, enum snug_dtype
                             values);
     for (int64_t c = 0; c < caches; c++) {
         size_t size = snug_dtype_size(dtype);
-        poison((char *)k + (size_t)(c * k_elements) * size, dtype, k_elements, s->head_dim, true,
-               0, s->keys);
+        poison((char *)k + (size_t)(c * k_elements) * size, dtype, k_elements, s->head_dim, true, 0,
+               s->keys);
         poison((char *)v + (size_t)(c * v_elements) * size, dtype, v_elements, s->capacity, false,
                0, s->keys);
     }
