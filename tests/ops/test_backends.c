@@ -2,7 +2,7 @@
  * outside the output, whatever the number of threads. Backends that this processor cannot run are
  * skipped, by name; their 16-lane code path is tested in plain C instead. Copyright snug
  * contributors. SPDX-License-Identifier: Apache-2.0 */
-#include "backends_check.h"
+#include "backends_run.h"
 
 /* ---- linear ---- */
 
@@ -109,14 +109,6 @@ static void test_norms(void **state)
     }
 }
 
-static void run_residual(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
-                         struct floats out)
-{
-    struct snug_residual a = *(const struct snug_residual *)args;
-    a.x = out.data;
-    assert_int_equal(ops->residual(&a, pool), SNUG_STATUS_OK);
-}
-
 static void test_residual(void **state)
 {
     static const int64_t shapes[][2] = {{0, 3},  {1, 1},     {3, 7},   {5, 16},
@@ -206,31 +198,6 @@ static void test_rope(void **state)
 
 /* ---- cache and attention ---- */
 
-#define MAX_SEQUENCES 6
-
-static void run_kv_store(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
-                         struct floats out)
-{
-    struct snug_kv_store a = *(const struct snug_kv_store *)args;
-    bool found[MAX_SEQUENCES] = {false};
-    int64_t caches = a.slots ? a.caches : a.sequences;
-    int64_t k_elements = caches * a.kv_heads * snug_k_cache_elements(a.capacity, a.head_dim);
-    a.k_cache = out.data;
-    a.v_cache = out.data + (a.dtype == SNUG_DTYPE_F32 ? k_elements : (k_elements + 1) / 2);
-    a.non_finite = found;
-    assert_int_equal(ops->kv_store(&a, pool), SNUG_STATUS_OK);
-    out.data[out.count - 1] = 0;
-    for (int s = 0; s < MAX_SEQUENCES; s++)
-        out.data[out.count - 1] += found[s] ? (float)(1 << s) : 0.0f;
-    if (a.dtype == SNUG_DTYPE_F32)
-        return;
-    /* NaNs of 16 bits to one pattern, so that the comparison may be by bits */
-    uint16_t *half = (void *)out.data;
-    for (int64_t i = 0; i < (out.count - 1) * 2; i++)
-        if ((half[i] & 0x7c00) == 0x7c00 && (half[i] & 0x3ff))
-            half[i] = 0x7e00;
-}
-
 struct shape {
     int64_t sequences, rows, heads, kv_heads, head_dim, capacity, first, keys;
     bool causal;
@@ -281,30 +248,6 @@ static void test_kv_store(void **state)
     }
 }
 
-static void run_attention(const void *args, const struct snug_ops *ops, struct snug_pool *pool,
-                          struct floats out)
-{
-    struct snug_attention a = *(const struct snug_attention *)args;
-    a.out = out.data;
-    assert_int_equal(ops->attention(&a, pool), SNUG_STATUS_OK);
-}
-
-/* NaN in all of a cache's panels from position `keys` on: what is absent must not matter. */
-static void poison(void *cache, enum snug_dtype dtype, int64_t elements, int64_t inner, bool key,
-                   int64_t keys)
-{
-    for (int64_t i = 0; i < elements; i++) {
-        int64_t row = i / SNUG_PANEL % inner; /* dimension for keys, position for values */
-        int64_t position = key ? i / SNUG_PANEL / inner * SNUG_PANEL + i % SNUG_PANEL : row;
-        if (position < keys)
-            continue;
-        if (dtype == SNUG_DTYPE_F32)
-            ((float *)cache)[i] = NAN;
-        else
-            ((uint16_t *)cache)[i] = 0x7e00;
-    }
-}
-
 static void attention_case(size_t number, const struct shape *s, enum snug_dtype dtype,
                            enum values values)
 {
@@ -318,10 +261,10 @@ static void attention_case(size_t number, const struct shape *s, enum snug_dtype
                             values);
     for (int64_t c = 0; c < caches; c++) {
         size_t size = snug_dtype_size(dtype);
-        poison((char *)k + (size_t)(c * k_elements) * size, dtype, k_elements, s->head_dim, true,
+        poison((char *)k + (size_t)(c * k_elements) * size, dtype, k_elements, s->head_dim, true, 0,
                s->keys);
         poison((char *)v + (size_t)(c * v_elements) * size, dtype, v_elements, s->capacity, false,
-               s->keys);
+               0, s->keys);
     }
     struct snug_attention args = {.sequences = s->sequences,
                                   .rows_per_sequence = s->rows,
@@ -479,8 +422,8 @@ static void batch_attention_case(size_t number, const struct batch *b, enum snug
         for (int64_t h = 0; h < b->kv_heads; h++) { /* what lies behind a sequence's end */
             int64_t at = b->slots[s] * b->kv_heads + h, keys = b->positions[s] + b->rows;
             int64_t k_head = k_elements / b->kv_heads, v_head = v_elements / b->kv_heads;
-            poison(k + (size_t)(at * k_head) * size, dtype, k_head, b->head_dim, true, keys);
-            poison(v + (size_t)(at * v_head) * size, dtype, v_head, b->capacity, false, keys);
+            poison(k + (size_t)(at * k_head) * size, dtype, k_head, b->head_dim, true, 0, keys);
+            poison(v + (size_t)(at * v_head) * size, dtype, v_head, b->capacity, false, 0, keys);
         }
     struct snug_attention args = {.sequences = b->sequences,
                                   .rows_per_sequence = b->rows,

@@ -1,21 +1,6 @@
 /* The reference on cases worked out by hand, each of which fails if the order of operations
  * changes. Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
-#include "base/math.h"
-#include "ops/op.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-#define BIG 16777216.0f /* 2^24: adding 1 to it is lost, adding 2 is not */
-
-static void check(const char *what, int64_t index, float got, float want)
-{
-    if (snug_f32_bits(got) != snug_f32_bits(want))
-        fail_msg("%s [%lld]: got %a, want %a", what, (long long)index, (double)got, (double)want);
-}
+#include "ref_check.h"
 
 /* ---- linear ---- */
 
