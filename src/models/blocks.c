@@ -162,28 +162,27 @@ void snug_build_silu_mul(struct snug_builder *b, int gate, int up)
     rewritten(b, gate);
 }
 
-static struct snug_step *residual_step(struct snug_builder *b, int x, int y, const char *label)
+static struct snug_step *residual_step(struct snug_builder *b, int x, int y, bool half)
 {
     struct snug_step *step = snug_program_step(b->program, SNUG_OP_KIND_RESIDUAL);
     step->in[0] = y;
     step->out[0] = x;
     rewritten(b, x);
-    if (label)
-        step->label = snug_arena_strdup(&b->program->arena, *label ? label : b->prefix);
+    step->label = snug_arena_printf(&b->program->arena, "%s%s", b->prefix, half ? ".attended" : "");
     return step;
 }
 
-void snug_build_residual(struct snug_builder *b, int x, int y, const char *scale, const char *label)
+void snug_build_residual(struct snug_builder *b, int x, int y, const char *scale, bool half)
 {
     int g = scale ? snug_builder_weight(b, scale) : -1;
-    residual_step(b, x, y, label)->in[1] = g;
+    residual_step(b, x, y, half)->in[1] = g;
 }
 
 void snug_build_gated_residual(struct snug_builder *b, int x, int y, const char *gate, int mask,
-                               const char *label)
+                               bool half)
 {
     int g = snug_builder_weight(b, gate);
-    struct snug_step *step = residual_step(b, x, y, label);
+    struct snug_step *step = residual_step(b, x, y, half);
     step->in[2] = g;
     step->in[3] = mask;
 }

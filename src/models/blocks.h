@@ -38,12 +38,12 @@ void snug_build_linear_into(struct snug_builder *b, int x, int w, int bias, int 
 /* gate = silu(gate) * up */
 void snug_build_silu_mul(struct snug_builder *b, int gate, int up);
 void snug_build_gelu(struct snug_builder *b, int x, int y);
-/* x = x + SCALE * y; scale NULL: x + y. label NULL: none; "": the prefix (the layer is done). */
-void snug_build_residual(struct snug_builder *b, int x, int y, const char *scale,
-                         const char *label);
+/* x = x + SCALE * y; scale NULL: x + y. What x holds then is called PREFIX, the layer done, or half
+ * of it: PREFIX.attended. */
+void snug_build_residual(struct snug_builder *b, int x, int y, const char *scale, bool half);
 /* x = x + tanh(GATE) * y; rows whose mask (operand, -1: none) is 0 are left as they are. */
 void snug_build_gated_residual(struct snug_builder *b, int x, int y, const char *gate, int mask,
-                               const char *label);
+                               bool half);
 /* x = x + g * row of TABLE that index names (-1: row for row), g = tanh(GATE) or 1 - tanh(GATE). */
 void snug_build_add_rows(struct snug_builder *b, int x, int index, const char *table,
                          const char *gate, bool complement, const char *label);

@@ -70,9 +70,9 @@ enum snug_status snug_config_only_bool(const struct snug_config_reader *r, json_
 enum snug_status snug_config_eps(const struct snug_config_reader *r, json_t *object,
                                  const char *key, float *out)
 {
-    double eps = 1e-6;
+    double eps = *out;
     enum snug_status status = snug_json_get_double(object, key, &eps, r->file, r->error);
-    if (!status && !(eps > 0 && eps < 1))
+    if (!status && !((float)eps > 0 && eps < 1)) /* 0 in f32 is none either */
         status = snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: %s must lie between 0 and 1",
                                 r->file, key);
     *out = (float)eps;
@@ -85,6 +85,10 @@ static enum snug_status read_llama3(const struct snug_config_reader *r, json_t *
 {
     rope->low_freq_factor = 1;
     rope->high_freq_factor = 4;
+    json_t *factor = json_object_get(scaling, "factor");
+    if (!factor || json_is_null(factor))
+        return snug_error_set(r->error, SNUG_STATUS_FORMAT,
+                              "%s: key \"factor\" of llama3's scaling is missing", r->file);
     SNUG_TRY(snug_json_get_double(scaling, "low_freq_factor", &rope->low_freq_factor, r->file,
                                   r->error));
     SNUG_TRY(snug_json_get_double(scaling, "high_freq_factor", &rope->high_freq_factor, r->file,
@@ -103,13 +107,14 @@ static enum snug_status read_llama3(const struct snug_config_reader *r, json_t *
 enum snug_status snug_config_rope(const struct snug_config_reader *r, json_t *text,
                                   struct snug_rope_config *rope)
 {
-    *rope = (struct snug_rope_config){.theta = 10000.0, .factor = 1.0};
+    *rope = (struct snug_rope_config){.theta = rope->theta, .factor = 1.0};
     SNUG_TRY(
         snug_config_need_int(r, text, "max_position_embeddings", 1 << 30, &rope->max_position));
     SNUG_TRY(snug_json_get_double(text, "rope_theta", &rope->theta, r->file, r->error));
-    json_t *scaling = json_object_get(text, "rope_parameters");
-    if (!json_is_object(scaling))
-        scaling = json_object_get(text, "rope_scaling");
+    const char *key = "rope_parameters";
+    json_t *scaling = json_object_get(text, key);
+    if (!scaling || json_is_null(scaling))
+        scaling = json_object_get(text, key = "rope_scaling");
     if (json_is_object(scaling)) {
         const char *type = "default";
         SNUG_TRY(snug_json_get_double(scaling, "rope_theta", &rope->theta, r->file, r->error));
@@ -125,8 +130,8 @@ enum snug_status snug_config_rope(const struct snug_config_reader *r, json_t *te
         if (rope->llama3)
             SNUG_TRY(read_llama3(r, scaling, rope));
     } else if (scaling && !json_is_null(scaling))
-        return snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: rope_scaling must be an object",
-                              r->file);
+        return snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: %s must be an object", r->file,
+                              key);
     if (!(rope->theta > 1) || !isfinite(rope->theta) || !(rope->factor >= 1) ||
         !isfinite(rope->factor))
         return snug_error_set(r->error, SNUG_STATUS_FORMAT,

@@ -33,13 +33,15 @@ SNUG_CHECK_RESULT enum snug_status snug_config_only_string(const struct snug_con
 SNUG_CHECK_RESULT enum snug_status snug_config_only_bool(const struct snug_config_reader *r,
                                                          json_t *object, const char *key,
                                                          bool expected);
-/* *out: the value, 1e-6 if absent. */
+/* *out keeps its value if the key is absent. */
 SNUG_CHECK_RESULT enum snug_status snug_config_eps(const struct snug_config_reader *r,
                                                    json_t *object, const char *key, float *out);
-/* rope_theta and rope_scaling, or rope_parameters, of a text model. */
+/* rope_theta and rope_scaling, or rope_parameters, of a text model. rope->theta: where none is
+ * given. */
 SNUG_CHECK_RESULT enum snug_status snug_config_rope(const struct snug_config_reader *r,
                                                     json_t *text, struct snug_rope_config *rope);
-/* hidden_size, layers, heads, vocabulary, activation, rope: what Qwen2 and Llama have alike. */
+/* hidden_size, layers, heads, vocabulary, activation, rope: what Qwen2 and Llama have alike.
+ * out->eps and out->rope.theta: where none is given. */
 SNUG_CHECK_RESULT enum snug_status snug_config_text(const struct snug_config_reader *r,
                                                     json_t *text, struct snug_text_config *out);
 /* The type in which weights are stored, where nobody can look: "dtype" (5.x) or "torch_dtype", of

@@ -300,12 +300,12 @@ static void vision_layer(struct snug_builder *b, int i, int64_t rows, int x)
     snug_build_kv_store(b, &shape, k, u, k_cache, v_cache);
     int mixed = snug_build_attention(b, &shape, q, k_cache, v_cache);
     int attention = snug_build_linear(b, mixed, d, "o", "attention");
-    snug_build_residual(b, x, attention, "scale1", NULL);
+    snug_build_residual(b, x, attention, "scale1", true);
     normed = snug_build_norm(b, x, v->rms_norm, v->eps, "norm2");
     int wide = snug_build_linear(b, normed, f, "fc1", "fc1");
     snug_build_gelu(b, wide, wide);
     int mlp = snug_build_linear(b, wide, d, "fc2", "mlp");
-    snug_build_residual(b, x, mlp, "scale2", "");
+    snug_build_residual(b, x, mlp, "scale2", false);
 }
 
 static void vision_phase(struct snug_builder *b, const struct snug_program_options *options,

@@ -13,6 +13,8 @@ static enum snug_status read_text(const struct snug_config_reader *r, json_t *te
         return snug_config_bad(r, SNUG_STATUS_UNSUPPORTED, "the text model's architecture",
                                "Qwen2ForCausalLM", json_string_value(architecture));
     SNUG_TRY(snug_config_only_bool(r, text, "use_sliding_window", false));
+    out->eps = 1e-6f;
+    out->rope.theta = 10000;
     return snug_config_text(r, text, out);
 }
 
@@ -34,6 +36,7 @@ static enum snug_status read_vision(const struct snug_config_reader *r, json_t *
     SNUG_TRY(snug_config_need_int(r, vision, "num_attention_heads", 65536, &out->heads));
     SNUG_TRY(snug_config_need_side(r, vision, "image_size", &out->image_side));
     SNUG_TRY(snug_config_need_side(r, vision, "patch_size", &out->patch));
+    out->eps = 1e-6f;
     SNUG_TRY(snug_config_eps(r, vision, "layer_norm_eps", &out->eps));
     SNUG_TRY(snug_json_get_string(vision, "norm_type", &norm, r->file, r->error));
     SNUG_TRY(snug_json_get_bool(vision, hf ? "attention_bias" : "qkv_bias", &out->qkv_bias, r->file,

@@ -310,17 +310,17 @@ static void tower_layer(struct snug_builder *b, const struct snug_attention_shap
     int mixed = snug_build_attention(b, shape, q, k_cache, v_cache);
     int attention = snug_build_linear(b, mixed, d, "o", "attention");
     if (global)
-        snug_build_gated_residual(b, x, attention, "attention_gate", -1, NULL);
+        snug_build_gated_residual(b, x, attention, "attention_gate", -1, true);
     else
-        snug_build_residual(b, x, attention, NULL, NULL);
+        snug_build_residual(b, x, attention, NULL, true);
     normed = snug_build_norm(b, x, false, v->eps, "norm2");
     int wide = snug_build_linear(b, normed, v->intermediate, "fc1", "fc1");
     snug_build_gelu(b, wide, wide);
     int mlp = snug_build_linear(b, wide, d, "fc2", "mlp");
     if (global)
-        snug_build_gated_residual(b, x, mlp, "mlp_gate", -1, "");
+        snug_build_gated_residual(b, x, mlp, "mlp_gate", -1, false);
     else
-        snug_build_residual(b, x, mlp, NULL, "");
+        snug_build_residual(b, x, mlp, NULL, false);
 }
 
 static int row_input(struct snug_builder *b, int64_t per_tile, int64_t fixed, const char *name)

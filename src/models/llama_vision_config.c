@@ -5,7 +5,8 @@
 #include <stdio.h>
 
 #define EXTRA_ROWS 8 /* of the embedding, beyond the vocabulary; the first is the picture's */
-#define MAX_SLOTS 16 /* max_num_tiles; known models have 4 */
+#define PART_NAME_BYTES 1024 /* "FILE: text_config" for messages: both parts have a hidden_size */
+#define MAX_SLOTS 16         /* max_num_tiles; known models have 4 */
 
 static enum snug_status bad_list(const struct snug_config_reader *r, const char *key,
                                  const char *expected)
@@ -18,8 +19,8 @@ static enum snug_status bad_list(const struct snug_config_reader *r, const char 
 static enum snug_status read_cross_layers(const struct snug_config_reader *r, json_t *text,
                                           struct snug_text_config *out)
 {
-    static const char key[] = "text_config.cross_attention_layers";
-    json_t *list = json_object_get(text, "cross_attention_layers"), *value;
+    static const char key[] = "cross_attention_layers";
+    json_t *list = json_object_get(text, key), *value;
     char expected[96];
     size_t i;
     snprintf(expected, sizeof expected, "a list of different layers from 0 to %lld",
@@ -42,6 +43,8 @@ static enum snug_status read_text(const struct snug_config_reader *r, json_t *te
 {
     SNUG_TRY(snug_config_only_string(r, text, "model_type", "mllama_text_model"));
     SNUG_TRY(snug_config_only_bool(r, text, "tie_word_embeddings", false));
+    out->eps = 1e-5f;
+    out->rope.theta = 500000;
     SNUG_TRY(snug_config_text(r, text, out));
     out->embedding_rows = out->vocabulary + EXTRA_ROWS;
     return read_cross_layers(r, text, out);
@@ -51,8 +54,8 @@ static enum snug_status read_text(const struct snug_config_reader *r, json_t *te
 static enum snug_status read_taken(const struct snug_config_reader *r, json_t *vision,
                                    struct snug_vision_config *out)
 {
-    static const char key[] = "vision_config.intermediate_layers_indices";
-    json_t *list = json_object_get(vision, "intermediate_layers_indices"), *value;
+    static const char key[] = "intermediate_layers_indices";
+    json_t *list = json_object_get(vision, key), *value;
     int64_t width = 0;
     char expected[96];
     size_t i;
@@ -71,7 +74,7 @@ static enum snug_status read_taken(const struct snug_config_reader *r, json_t *v
     if (width == out->hidden * (1 + out->taken_count))
         return SNUG_STATUS_OK;
     return snug_error_set(r->error, SNUG_STATUS_FORMAT,
-                          "%s: vision_config.vision_output_dim is %lld, but hidden_size %lld and "
+                          "%s: vision_output_dim is %lld, but hidden_size %lld and "
                           "%lld intermediate_layers_indices make %lld",
                           r->file, (long long)width, (long long)out->hidden,
                           (long long)out->taken_count,
@@ -98,7 +101,7 @@ static enum snug_status check_ratios(const struct snug_config_reader *r, json_t 
     if (same && json_array_size(list) == count)
         return SNUG_STATUS_OK;
     return snug_error_set(r->error, SNUG_STATUS_UNSUPPORTED,
-                          "%s: vision_config.supported_aspect_ratios is not the list of all %zu "
+                          "%s: supported_aspect_ratios is not the list of all %zu "
                           "[rows, columns] of at most %lld tiles (max_num_tiles)",
                           r->file, count, (long long)max_tiles);
 }
@@ -107,7 +110,6 @@ static enum snug_status read_vision(const struct snug_config_reader *r, json_t *
                                     struct snug_vision_config *out)
 {
     int64_t channels = 3, layers = 0;
-    double eps = 1e-5;
     SNUG_TRY(snug_config_only_string(r, vision, "model_type", "mllama_vision_model"));
     SNUG_TRY(snug_config_only_string(r, vision, "hidden_act", "gelu"));
     SNUG_TRY(snug_config_int(r, vision, "num_channels", 1, 64, &channels));
@@ -123,16 +125,13 @@ static enum snug_status read_vision(const struct snug_config_reader *r, json_t *
     SNUG_TRY(snug_config_need_side(r, vision, "image_size", &out->image_side));
     SNUG_TRY(snug_config_need_side(r, vision, "patch_size", &out->patch));
     SNUG_TRY(snug_config_need_int(r, vision, "max_num_tiles", MAX_SLOTS, &out->max_tiles));
-    SNUG_TRY(snug_json_get_double(vision, "norm_eps", &eps, r->file, r->error));
+    out->eps = 1e-5f;
+    SNUG_TRY(snug_config_eps(r, vision, "norm_eps", &out->eps));
     out->layers = out->run_layers = layers;
-    out->eps = (float)eps;
-    if (!(eps > 0 && eps < 1))
-        return snug_error_set(r->error, SNUG_STATUS_FORMAT, "%s: norm_eps must lie between 0 and 1",
-                              r->file);
     if (out->hidden % out->heads || out->hidden / out->heads > SNUG_MAX_HEAD_DIM ||
         out->image_side % out->patch)
         return snug_error_set(r->error, SNUG_STATUS_UNSUPPORTED,
-                              "%s: vision_config: hidden_size must divide by attention_heads into "
+                              "%s: hidden_size must divide by attention_heads into "
                               "at most %d, image_size by patch_size",
                               r->file, SNUG_MAX_HEAD_DIM);
     out->head_dim = out->hidden / out->heads;
@@ -161,8 +160,12 @@ enum snug_status snug_llama_vision_config(const struct snug_config_reader *r, js
         return snug_error_set(r->error, SNUG_STATUS_FORMAT,
                               "%s: text_config and vision_config must both be there", r->file);
     SNUG_TRY(snug_config_stored(r, root, text, &out->stored));
-    SNUG_TRY(read_text(r, text, &out->text));
-    SNUG_TRY(read_vision(r, vision, &out->vision));
+    char name[PART_NAME_BYTES];
+    struct snug_config_reader part = {name, r->error};
+    snprintf(name, sizeof name, "%s: text_config", r->file);
+    SNUG_TRY(read_text(&part, text, &out->text));
+    snprintf(name, sizeof name, "%s: vision_config", r->file);
+    SNUG_TRY(read_vision(&part, vision, &out->vision));
     SNUG_TRY(read_image_token(r, root, out));
     int64_t grid = out->vision.image_side / out->vision.patch;
     out->rows_per_tile = 1 + grid * grid;

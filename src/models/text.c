@@ -92,8 +92,8 @@ static void self_layer(struct snug_builder *b, int i, int x, int inv_freq,
     snug_build_kv_store(b, shape, k, v, k_cache, v_cache);
     int mixed = snug_build_attention(b, shape, q, k_cache, v_cache);
     int attention = snug_build_linear(b, mixed, t->hidden, "o", "attention");
-    snug_build_residual(b, x, attention, NULL, NULL);
-    snug_build_residual(b, x, mlp(b, x), NULL, "");
+    snug_build_residual(b, x, attention, NULL, true);
+    snug_build_residual(b, x, mlp(b, x), NULL, false);
 }
 
 /* The rows of pictures in place of the text before: x = x + tanh(g) * o(attention(norm(x))); x = x
@@ -114,8 +114,9 @@ static void cross_layer(struct snug_builder *b, int i, int x, const struct snug_
     attend->in[5] = h->key_counts;
     int attention = snug_build_linear(b, mixed, t->hidden, "o", "attention");
     bool meta = semantics == SNUG_SEMANTICS_META;
-    snug_build_gated_residual(b, x, attention, "attention_gate", meta ? h->key_counts : -1, NULL);
-    snug_build_gated_residual(b, x, mlp(b, x), "mlp_gate", meta ? h->key_counts : h->row_mask, "");
+    snug_build_gated_residual(b, x, attention, "attention_gate", meta ? h->key_counts : -1, true);
+    snug_build_gated_residual(b, x, mlp(b, x), "mlp_gate", meta ? h->key_counts : h->row_mask,
+                              false);
     for (int s = first_step; s < b->program->step_count; s++)
         b->program->steps[s].needs_picture = true;
 }

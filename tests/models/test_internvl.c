@@ -1,58 +1,11 @@
 /* Configurations and checkpoints of InternVL that must be understood, or refused with a clear
  * message. Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
-#include "../check.h"
+#include "fake_folder.h"
 
 #include "base/text.h"
 #include "models/model.h"
 
 #include <math.h>
-
-/* A folder in memory: hf-a's or orig's files with one text replaced in one of them. */
-struct fake {
-    struct snug_embedded_file files[4];
-    struct snug_blob blobs[4];
-    char *changed;
-    struct snug_folder folder;
-};
-
-static void fake_open(struct fake *fake, const char *golden, const char *file, const char *from,
-                      const char *to)
-{
-    static const char *const names[4] = {"config.json", "preprocessor_config.json",
-                                         "generation_config.json", "model.safetensors"};
-    *fake = (struct fake){.folder = {.path = "fake", .allocator = snug_allocator_heap()}};
-    for (int i = 0; i < 4; i++) {
-        char path[256];
-        struct snug_error error;
-        snprintf(path, sizeof path, "tests/golden/internvl/%s/%s", golden, names[i]);
-        assert_ok(snug_file_read(test_path(path), SIZE_MAX, snug_allocator_heap(), &fake->blobs[i],
-                                 &error));
-        fake->files[i] =
-            (struct snug_embedded_file){names[i], fake->blobs[i].data, fake->blobs[i].size};
-        if (!file || strcmp(file, names[i]))
-            continue;
-        const char *at = memmem(fake->blobs[i].data, fake->blobs[i].size, from, strlen(from));
-        if (!at)
-            fail_msg("%s has no '%s'", path, from);
-        size_t head = (size_t)(at - (const char *)fake->blobs[i].data);
-        size_t tail = fake->blobs[i].size - head - strlen(from);
-        fake->changed = malloc(head + strlen(to) + tail);
-        memcpy(fake->changed, fake->blobs[i].data, head);
-        memcpy(fake->changed + head, to, strlen(to));
-        memcpy(fake->changed + head + strlen(to), at + strlen(from), tail);
-        fake->files[i].data = (unsigned char *)fake->changed;
-        fake->files[i].size = head + strlen(to) + tail;
-    }
-    fake->folder.files = fake->files;
-    fake->folder.file_count = 4;
-}
-
-static void fake_close(struct fake *fake)
-{
-    for (int i = 0; i < 4; i++)
-        snug_blob_free(&fake->blobs[i]);
-    free(fake->changed);
-}
 
 static void test_reads_layouts(void **state)
 {
@@ -60,7 +13,7 @@ static void test_reads_layouts(void **state)
     struct snug_error error;
     struct snug_model_config c;
     struct fake fake;
-    fake_open(&fake, "hf-a", NULL, NULL, NULL);
+    fake_open(&fake, "tests/golden/internvl/hf-a");
     assert_ok(snug_model_config_read(&fake.folder, snug_allocator_heap(), &c, &error));
     assert_int_equal(c.layout, SNUG_LAYOUT_KIND_HF);
     assert_int_equal(c.text.head_dim, 16);
@@ -72,7 +25,7 @@ static void test_reads_layouts(void **state)
     assert_int_equal(c.stop_id_count, 1);
     assert_int_equal(c.stop_ids[0], 1020);
     fake_close(&fake);
-    fake_open(&fake, "orig", NULL, NULL, NULL);
+    fake_open(&fake, "tests/golden/internvl/orig");
     assert_ok(snug_model_config_read(&fake.folder, snug_allocator_heap(), &c, &error));
     assert_int_equal(c.layout, SNUG_LAYOUT_KIND_ORIGINAL);
     assert_false(c.vision.shuffle_transposed);
@@ -152,7 +105,10 @@ static void test_refuses(void **state)
         struct snug_error error = {0};
         struct snug_model *model = NULL;
         struct fake fake;
-        fake_open(&fake, r->golden, r->file, r->from, r->to);
+        char path[64];
+        snprintf(path, sizeof path, "tests/golden/internvl/%s", r->golden);
+        fake_open(&fake, path);
+        fake_replace(&fake, r->file, r->from, r->to);
         enum snug_status status = snug_model_load(&fake.folder, snug_device_cpu(), NULL, NULL,
                                                   snug_allocator_heap(), &model, &error);
         if (status != r->status || !strstr(error.message, r->says))
