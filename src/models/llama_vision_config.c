@@ -106,6 +106,22 @@ static enum snug_status check_ratios(const struct snug_config_reader *r, json_t 
                           r->file, count, (long long)max_tiles);
 }
 
+/* Rows of the tower's tables are named by i32; the largest has one for every place in every slot of
+ * every aspect ratio. */
+static enum snug_status check_rows(const struct snug_config_reader *r,
+                                   const struct snug_vision_config *v)
+{
+    int64_t grid = v->image_side / v->patch;
+    int64_t ids = 1 + snug_tile_aspect_id(v->max_tiles, 1, v->max_tiles); /* the last, and id 0 */
+    if (ids * v->max_tiles * (1 + grid * grid) <= INT32_MAX)
+        return SNUG_STATUS_OK;
+    return snug_error_set(r->error, SNUG_STATUS_LIMIT,
+                          "%s: image_size %lld in patches of %lld (patch_size) and %lld tiles "
+                          "(max_num_tiles) make a table of more than %d rows",
+                          r->file, (long long)v->image_side, (long long)v->patch,
+                          (long long)v->max_tiles, INT32_MAX);
+}
+
 static enum snug_status read_vision(const struct snug_config_reader *r, json_t *vision,
                                     struct snug_vision_config *out)
 {
@@ -136,6 +152,7 @@ static enum snug_status read_vision(const struct snug_config_reader *r, json_t *
                               r->file, SNUG_MAX_HEAD_DIM);
     out->head_dim = out->hidden / out->heads;
     SNUG_TRY(check_ratios(r, vision, out->max_tiles));
+    SNUG_TRY(check_rows(r, out));
     return read_taken(r, vision, out);
 }
 
