@@ -169,6 +169,8 @@ static struct snug_step *residual_step(struct snug_builder *b, int x, int y, boo
     step->out[0] = x;
     rewritten(b, x);
     step->label = snug_arena_printf(&b->program->arena, "%s%s", b->prefix, half ? ".attended" : "");
+    if (!step->label)
+        b->program->out_of_memory = true;
     return step;
 }
 

@@ -198,10 +198,10 @@ static enum snug_status read_one(struct snug_counting_allocator *counting, const
 static void test_refused_memory(void **state)
 {
     (void)state;
-    static const char *const models[2] = {"tests/golden/internvl/hf-a",
-                                          "tests/golden/internvl/orig"};
+    static const char *const models[] = {"tests/golden/internvl/hf-a", "tests/golden/internvl/orig",
+                                         "tests/golden/mllama/tiny-a"};
     const char *few = getenv("SNUG_SWEEP_STRIDE");
-    for (int m = 0; m < 2; m++) {
+    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
         uint64_t stride = few ? (uint64_t)strtoull(few, NULL, 10) : 1, total = 0;
         for (uint64_t n = 1;; n += stride) {
             struct snug_counting_allocator counting;
@@ -372,10 +372,10 @@ static void check_together(const char *model, struct snug_reader_options options
 static void test_together(void **state)
 {
     (void)state;
-    static const char *const models[3] = {
-        "tests/golden/internvl/hf-a", "tests/golden/internvl/hf-b", "tests/golden/internvl/orig"};
+    static const char *const models[] = {"tests/golden/internvl/hf-a", "tests/golden/internvl/hf-b",
+                                         "tests/golden/internvl/orig", "tests/golden/mllama/tiny-b"};
     static const int64_t sizes[] = {2, 1, 3, 4, 64};
-    for (int m = 0; m < 3; m++) {
+    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
         struct snug_reader_options options = snug_reader_options_default();
         options.max_tiles = 3;
         options.max_new_tokens = 9;
