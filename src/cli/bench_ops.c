@@ -1,7 +1,8 @@
-/* snug bench ops: each kernel at the shapes of InternVL3-1B and -8B.
- * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+/* snug bench ops: each kernel at the shapes of InternVL3-1B and -8B, and attention at those of
+ * Llama-3.2-Vision. Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "cli/bench.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -190,46 +191,68 @@ static void run_attention(void *context)
     SNUG_ASSERT(!status);
 }
 
-static void attention(struct bench *b, const char *name, int64_t rows, int64_t keys, int64_t heads,
-                      int64_t kv_heads, bool causal, enum snug_dtype dtype)
+enum seen { SEEN_CAUSAL, SEEN_ALL, SEEN_RANGE };
+struct attention_shape {
+    const char *name;
+    int64_t rows, keys, heads, kv_heads, head_dim;
+    enum seen seen;
+    enum snug_dtype dtype;
+};
+/* InternVL3-1B's text and tower; Llama-3.2-Vision's tower with a part of its rows, and a chunk and
+ * a token of its text that read the four tiles of a picture. */
+static const struct attention_shape attention_shapes[] = {
+    {"attention_prefill", 512, 512, 14, 2, 64, SEEN_CAUSAL, SNUG_DTYPE_F16},
+    {"attention_prefill", 512, 3584, 14, 2, 64, SEEN_CAUSAL, SNUG_DTYPE_F16},
+    {"attention_decode", 1, 512, 14, 2, 64, SEEN_CAUSAL, SNUG_DTYPE_F16},
+    {"attention_decode", 1, 3584, 14, 2, 64, SEEN_CAUSAL, SNUG_DTYPE_F16},
+    {"attention_vision", 1025, 1025, 16, 16, 64, SEEN_ALL, SNUG_DTYPE_F32},
+    {"attention_tower", 512, 6432, 16, 16, 80, SEEN_ALL, SNUG_DTYPE_F32},
+    {"attention_cross", 512, 6404, 32, 8, 128, SEEN_RANGE, SNUG_DTYPE_F16},
+    {"attention_cross_decode", 1, 6404, 32, 8, 128, SEEN_RANGE, SNUG_DTYPE_F16},
+};
+
+static void attention(struct bench *b, const struct attention_shape *s)
 {
-    int64_t d = 64, capacity = (keys + 15) / 16 * 16, size = dtype == SNUG_DTYPE_F32 ? 4 : 2;
-    int64_t k_bytes = kv_heads * snug_k_cache_elements(capacity, d) * size;
-    int64_t v_bytes = kv_heads * snug_v_cache_elements(capacity, d) * size;
-    float *q = take(rows * heads * d * 4), *out = take(rows * heads * d * 4);
+    int64_t d = s->head_dim, capacity = (s->keys + 15) / 16 * 16, q_count = s->rows * s->heads * d;
+    int64_t size = s->dtype == SNUG_DTYPE_F32 ? 4 : 2;
+    int64_t k_bytes = s->kv_heads * snug_k_cache_elements(capacity, d) * size;
+    int64_t v_bytes = s->kv_heads * snug_v_cache_elements(capacity, d) * size;
+    float *q = take(q_count * 4), *out = take(q_count * 4);
     unsigned char *k = take(k_bytes), *v = take(v_bytes);
+    const int32_t first_key = 0, key_count = (int32_t)s->keys;
+    bool causal = s->seen == SEEN_CAUSAL;
     char shape[40];
-    for (int64_t i = 0; i < rows * heads * d; i++)
+    for (int64_t i = 0; i < q_count; i++)
         q[i] = random_value();
-    for (int64_t i = 0; i < k_bytes; i++) /* 0x2c2c is 0.065 in f16, 2e-12 in f32 */
-        k[i] = 0x2c;
+    memset(k, 0x2c, (size_t)k_bytes); /* 0x2c2c is 0.065 in f16, 2e-12 in f32 */
     memset(v, 0x2c, (size_t)v_bytes);
     struct attention_case c = {.b = b,
                                .args = {.sequences = 1,
-                                        .rows_per_sequence = rows,
-                                        .heads = heads,
-                                        .kv_heads = kv_heads,
+                                        .rows_per_sequence = s->rows,
+                                        .heads = s->heads,
+                                        .kv_heads = s->kv_heads,
                                         .head_dim = d,
                                         .capacity = capacity,
-                                        .first_position = causal ? keys - rows : 0,
-                                        .keys = keys,
+                                        .first_position = causal ? s->keys - s->rows : 0,
+                                        .keys = s->keys,
                                         .causal = causal,
-                                        .scale = 0.125f,
+                                        .scale = (float)(1.0 / sqrt((double)d)),
                                         .q = q,
-                                        .q_ld = heads * d,
-                                        .dtype = dtype,
+                                        .q_ld = s->heads * d,
+                                        .dtype = s->dtype,
                                         .k_cache = k,
                                         .v_cache = v,
+                                        .first_keys = s->seen == SEEN_RANGE ? &first_key : NULL,
+                                        .key_counts = s->seen == SEEN_RANGE ? &key_count : NULL,
                                         .out = out,
-                                        .out_ld = heads * d}};
+                                        .out_ld = s->heads * d}};
     double ms = bench_time(b, b->quick ? 1 : 250, run_attention, &c);
-    double seen = causal
-                      ? (double)rows * (double)(keys - rows) + (double)rows * (double)(rows + 1) / 2
-                      : (double)rows * (double)keys;
-    double rate = 4 * seen * (double)(heads * d) / ms / 1e6;
-    snprintf(shape, sizeof shape, "%lldx%lld h%lld/%lld", (long long)rows, (long long)keys,
-             (long long)heads, (long long)kv_heads);
-    bench_add(b, name, shape, rate, "GFLOP/s", rate, BENCH_LIMIT_F32);
+    double seen = (double)s->rows * (double)s->keys -
+                  (causal ? (double)s->rows * (double)(s->rows - 1) / 2 : 0);
+    double rate = 4 * seen * (double)(s->heads * d) / ms / 1e6;
+    snprintf(shape, sizeof shape, "%lldx%lld h%lld/%lld", (long long)s->rows, (long long)s->keys,
+             (long long)s->heads, (long long)s->kv_heads);
+    bench_add(b, s->name, shape, rate, "GFLOP/s", rate, BENCH_LIMIT_F32);
     drop(q);
     drop(out);
     drop(k);
@@ -311,11 +334,12 @@ void bench_ops(struct bench *b)
     }
     gemvs(b);
     bench_peaks(b);
-    attention(b, "attention_prefill", 512, 512, 14, 2, true, SNUG_DTYPE_F16);
-    attention(b, "attention_prefill", 512, 3584, 14, 2, true, SNUG_DTYPE_F16);
-    attention(b, "attention_decode", 1, 512, 14, 2, true, SNUG_DTYPE_F16);
-    attention(b, "attention_decode", 1, 3584, 14, 2, true, SNUG_DTYPE_F16);
-    attention(b, "attention_vision", 1025, 1025, 16, 16, false, SNUG_DTYPE_F32);
+    for (size_t i = 0; i < sizeof attention_shapes / sizeof *attention_shapes; i++) {
+        struct attention_shape shape = attention_shapes[i];
+        if (b->quick && shape.keys > 4000 && shape.rows > 1)
+            shape.rows = 16;
+        attention(b, &shape);
+    }
     row_op(b, "gelu", GELU, 1025, 4096);
     row_op(b, "silu_mul", SILU_MUL, 512, 4864);
     row_op(b, "rms_norm", RMS_NORM, 512, 896);

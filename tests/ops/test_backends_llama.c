@@ -309,7 +309,7 @@ static void test_attention_waves(void **state)
     run_ranges("attention to ranges in waves", waves, COUNT(waves));
 }
 
-/* One document's prompt: tiles of 24 rows and heads. */
+/* One document's prompt: tiles of 24 rows and heads. Of the large ones a quarter. */
 static void test_attention_prompt(void **state)
 {
     static const int64_t rows[] = {1, 2, 3, 7, 23, 24, 25, 33, 70}, dims[] = {80, 128, 18, 12, 64};
@@ -317,21 +317,25 @@ static void test_attention_prompt(void **state)
     static const int32_t range[][2] = {{0, 300}, {255, 2},  {100, 412}, {256, 270},
                                        {5, 0},   {511, 49}, {13, 1},    {240, 17}};
     static const enum values values[] = {PLAIN, FINITE, SPECIAL};
-    size_t number = 0;
 
     (void)state;
-    for (size_t r = 0; r < COUNT(rows); r++) {
-        for (size_t d = 0; d < COUNT(dims); d++) {
-            for (size_t h = 0; h < COUNT(heads); h++, number++) {
-                const int32_t *seen = range[number % 7 + (number & 1)];
-                struct ranges c = {1,           rows[r],  heads[h][0],
-                                   heads[h][1], dims[d],  560,
-                                   560,         2,        {(int32_t)(number % 2)},
-                                   {seen[0]},   {seen[1]}};
-                range_case("attention of a prompt to a range", number, &c, dtypes[number / 2 % 2],
-                           values[number % 3]);
-            }
-        }
+    for (size_t i = 0; i < COUNT(rows) * COUNT(dims) * COUNT(heads); i++) {
+        uint32_t pick = next_random() >> 4;
+        const int32_t *seen = range[pick % COUNT(range)];
+        struct ranges c = {.sequences = 1,
+                           .rows = rows[i / COUNT(heads) / COUNT(dims)],
+                           .heads = heads[i % COUNT(heads)][0],
+                           .kv_heads = heads[i % COUNT(heads)][1],
+                           .head_dim = dims[i / COUNT(heads) % COUNT(dims)],
+                           .capacity = 560,
+                           .keys = 560,
+                           .caches = 2,
+                           .slots = {(int32_t)(pick / 8 % 2)},
+                           .first = {seen[0]},
+                           .count = {seen[1]}};
+        if (c.rows * c.heads * c.head_dim * seen[1] < 4000000 || pick / 16 % 4 == 0)
+            range_case("attention of a prompt to a range", i, &c, dtypes[pick / 64 % 2],
+                       values[pick / 128 % 3]);
     }
 }
 

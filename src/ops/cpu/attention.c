@@ -13,9 +13,9 @@
  * see more keys than the first one go on alone from where it ended: a chain can be continued, an
  * absent key cannot be multiplied by zero. Where rows see keys from some later one on, the first
  * block begins in its middle: keys before are weighed as nothing and not in the chain. Where there
- * are fewer tiles than threads (decoding),
- * blocks are tasks too: their o, m and l wait in a buffer of the caller's, and are folded in order
- * after each wave. Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+ * are fewer tiles than threads (decoding), blocks are tasks too: their o, m and l wait in a buffer
+ * of the caller's, and are folded in order after each wave. Copyright snug contributors.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "ops/cpu/cpu.h"
 
 #define TILE_ROWS 24

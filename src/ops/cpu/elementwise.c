@@ -76,13 +76,13 @@ static void add_rows_task(void *context, int64_t row, int worker)
     const struct add_rows *job = context;
     const struct snug_add_rows *args = job->args;
     int64_t from = args->index ? args->index[row] : row % args->table_rows, cols = args->cols;
-    const float *single = (const float *)args->table + from * cols;
-    const uint16_t *half = (const uint16_t *)args->table + from * cols;
     float *x = args->x + row * cols, g = job->g;
 
     (void)worker;
     if (from < 0)
         return;
+    const float *single = (const float *)args->table + from * cols;
+    const uint16_t *half = (const uint16_t *)args->table + from * cols;
     if (args->table_dtype == SNUG_DTYPE_F32) {
         add_gated_row(x, single, g, cols);
     } else if (args->table_dtype == SNUG_DTYPE_BF16) {
