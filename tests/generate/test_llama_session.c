@@ -23,6 +23,7 @@ static struct snug_session_options options_of(const struct snug_ops *ops, struct
     return options;
 }
 
+/* Under a sanitizer: fewer of what would be more of the same. */
 static bool is_slow(void)
 {
     return getenv("SNUG_SLOW") != NULL;
@@ -117,7 +118,8 @@ static void test_identity(void **state)
     for (int quant = SNUG_QUANT_NONE; quant <= SNUG_QUANT_Q4; quant++)
         for (int i = 0; i < 2; i++) {
             check_identity(i ? "tiny-b" : "tiny-a", (enum snug_quant)quant, SNUG_DTYPE_F16);
-            check_identity(i ? "tiny-b" : "tiny-a", (enum snug_quant)quant, SNUG_DTYPE_F32);
+            if (!quant || !is_slow())
+                check_identity(i ? "tiny-b" : "tiny-a", (enum snug_quant)quant, SNUG_DTYPE_F32);
         }
 }
 
