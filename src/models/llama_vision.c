@@ -412,7 +412,7 @@ static void vision_phase(struct snug_builder *b, const struct snug_program_optio
     }
     snug_builder_prefix(b, "vision");
     snug_build_norm_in_place(b, x, false, OUTER_EPS, 1, "ln_post");
-    b->program->steps[b->program->step_count - 1].label = "vision.ln_post";
+    snug_program_last_step(b->program)->label = "vision.ln_post";
     snug_build_add_rows(b, x, handles->post_rows, "post_tile", "post_tile_gate", false,
                         "vision.post_tile");
     for (int i = 0; i < v->global_layers; i++) {

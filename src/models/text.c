@@ -109,7 +109,7 @@ static void cross_layer(struct snug_builder *b, int i, int x, const struct snug_
     int q = snug_build_linear(b, normed, t->heads * t->head_dim, "q", "q");
     snug_build_norm_in_place(b, q, true, t->eps, t->heads, "q_norm");
     int mixed = snug_build_attention(b, shape, q, k_cache, v_cache);
-    struct snug_step *attend = &b->program->steps[b->program->step_count - 1];
+    struct snug_step *attend = snug_program_last_step(b->program);
     attend->in[4] = h->first_keys;
     attend->in[5] = h->key_counts;
     int attention = snug_build_linear(b, mixed, t->hidden, "o", "attention");

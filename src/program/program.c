@@ -72,12 +72,13 @@ int snug_program_operand(struct snug_program *program, enum snug_operand_kind ki
         return -1;
     }
     int index;
-    struct snug_operand *operand = new_operand(program, &index);
     const char *copy = snug_arena_strdup(&program->arena, text);
-    if (!operand || !copy) {
+    if (!copy)
         program->out_of_memory = true;
+    /* After the name: an operand that is there is whole. */
+    struct snug_operand *operand = copy ? new_operand(program, &index) : NULL;
+    if (!operand)
         return -1;
-    }
     *operand = (struct snug_operand){.name = copy,
                                      .kind = kind,
                                      .dtype = dtype,
@@ -116,9 +117,15 @@ void snug_program_phase(struct snug_program *program, const char *name, int64_t 
         .name = name, .max_units = max_units, .first_step = program->step_count};
 }
 
+static _Thread_local struct snug_step dummy; /* written and forgotten after a failure */
+
+struct snug_step *snug_program_last_step(struct snug_program *program)
+{
+    return program->step_count ? &program->steps[program->step_count - 1] : &dummy;
+}
+
 struct snug_step *snug_program_step(struct snug_program *program, enum snug_op_kind op)
 {
-    static _Thread_local struct snug_step dummy; /* written and forgotten after a failure */
     struct snug_step *step = &dummy;
     if (program->step_count == program->step_capacity) {
         int capacity = program->step_capacity ? 2 * program->step_capacity : 64;

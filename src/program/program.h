@@ -136,6 +136,8 @@ void snug_program_phase(struct snug_program *program, const char *name, int64_t 
 /* A step with every operand -1 and every attribute 0; valid until the next call; never NULL (a
  * dummy after a failure). */
 struct snug_step *snug_program_step(struct snug_program *program, enum snug_op_kind op);
+/* The one added last; the dummy if there is none. */
+struct snug_step *snug_program_last_step(struct snug_program *program);
 
 /* Sets lifetimes. Errors: MEMORY, LIMIT, and SHAPE if a step reads a scratch operand that no
  * earlier step of its phase wrote. */
