@@ -373,7 +373,8 @@ static void test_together(void **state)
 {
     (void)state;
     static const char *const models[] = {"tests/golden/internvl/hf-a", "tests/golden/internvl/hf-b",
-                                         "tests/golden/internvl/orig", "tests/golden/mllama/tiny-b"};
+                                         "tests/golden/internvl/orig",
+                                         "tests/golden/mllama/tiny-b"};
     static const int64_t sizes[] = {2, 1, 3, 4, 64};
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
         struct snug_reader_options options = snug_reader_options_default();
