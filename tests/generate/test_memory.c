@@ -211,6 +211,48 @@ static void test_dry_documents(void **state)
     snug_model_free(model);
 }
 
+/* Llama's shape, 11B: pictures of every shape on one region, as planned. A dry device has addresses
+ * and no memory. */
+static void test_dry_llama(void **state)
+{
+    (void)state;
+    static const int64_t grids[][2] = {{2, 2}, {1, 1}, {1, 2}, {4, 1}, {3, 1}, {2, 1}, {1, 4}, {1, 3}};
+    struct snug_model *model = outline("llama-3.2-11b-vision");
+    struct snug_session_options options = snug_session_options_default();
+    struct snug_session session;
+    struct snug_error error;
+    int32_t ids[500];
+    const float *logits;
+    size_t high = 0;
+    options.device = snug_device_dry();
+    snug_session_init(&session, model, &options, snug_allocator_heap());
+    assert_ok(snug_session_reserve(&session, 800, 4, &error));
+    for (int i = 0; i < 500; i++)
+        ids[i] = i == 5 ? (int32_t)model->config.image_token_id : 7;
+    for (int i = 0; i < 200; i++) {
+        int64_t rows = grids[i % 8][0], columns = grids[i % 8][1], count = i ? 20 + below(480) : 500;
+        const struct snug_picture picture = {
+            .tiles = rows * columns, .rows = rows, .columns = columns};
+        assert_ok(snug_session_begin(&session, count + 300, rows * columns, &error));
+        assert_ok(snug_session_see_picture(&session, &picture, &error));
+        assert_ok(snug_session_prompt(&session, ids, count, &logits, &error));
+        for (int step = 0; step < 3; step++)
+            assert_ok(snug_session_step(&session, 7, &logits, &error));
+        snug_session_end(&session, 0);
+        high = high ? high : session.dry.high_water;
+        assert_int_equal(session.dry.high_water, high);
+    }
+    assert_true(high <= session.peak_bytes && high + SNUG_REGION_ALIGNMENT > session.peak_bytes);
+    assert_int_equal(session.takes, 1);
+    assert_int_equal(session.stats.reserved_bytes.peak, session.peak_bytes);
+    /* scores of 6,408 rows with 6,432 keys are nobody's operand */
+    for (int i = 0; i < session.program.operand_count; i++)
+        assert_true(session.program.operands[i].kind != SNUG_OPERAND_KIND_SCRATCH ||
+                    session.program.operands[i].cols != 6432);
+    snug_session_free(&session);
+    snug_model_free(model);
+}
+
 /* The figures that stand in README beside PyTorch's: 40 documents of 1 to 13 tiles through 8B. */
 static void test_stream(void **state)
 {
@@ -311,7 +353,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_is_taken), cmocka_unit_test(test_rests),
         cmocka_unit_test(test_dry_documents),    cmocka_unit_test(test_dry_finds),
-        cmocka_unit_test(test_timeline),         cmocka_unit_test(test_stream),
+        cmocka_unit_test(test_timeline),         cmocka_unit_test(test_dry_llama),
+        cmocka_unit_test(test_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
