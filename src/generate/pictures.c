@@ -203,7 +203,7 @@ enum snug_status snug_session_see_picture(struct snug_session *session,
                                           const struct snug_picture *picture,
                                           struct snug_error *error)
 {
-    if (picture->tiles < 0 || picture->tiles > session->tiles - session->tiles_done ||
+    if (picture->tiles < 0 || picture->tiles > session->tiles_announced - session->tiles_done ||
         (picture->tiles && session->handles.vision < 0))
         return snug_error_set(error, SNUG_STATUS_SHAPE, "more tiles than the document announced");
     if (!picture->tiles)

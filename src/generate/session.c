@@ -256,6 +256,7 @@ enum snug_status snug_session_begin_slot(struct snug_session *session, int slot,
     SNUG_TRY(make_room(session, tokens, tiles, error));
     session->slots[slot].in_use = true;
     session->current = slot;
+    session->tiles_announced = tiles;
     session->tiles_done = session->picture_count = session->unused_tiles = 0;
     return SNUG_STATUS_OK;
 }

@@ -86,7 +86,7 @@ struct snug_session {
     size_t peak_bytes, lower_bound_bytes;
     struct snug_session_slot slots[SNUG_MAX_PARALLEL];
     int current;                                       /* slot of the document begun last */
-    int64_t tiles_done;                                /* of that document */
+    int64_t tiles_announced, tiles_done;               /* of that document */
     int64_t picture_count;                             /* of it; Llama only, */
     int64_t picture_ends[SNUG_MAX_PICTURES];           /* and the rows up to the end of each */
     int64_t next_picture;                              /* that its prompt announces */

@@ -551,6 +551,10 @@ static void test_refuses(void **state)
            "more than 3 pictures in a document");
     answer(&session, 0, &d, have);
     assert_memory_equal(have, expected, logits_bytes(w.model));
+    /* the region has room, the document announced none */
+    assert_ok(snug_session_begin(&session, 20, 0, &error));
+    expect(snug_session_see_picture(&session, &d.pages[1], &error), SNUG_STATUS_SHAPE, &error,
+           "more tiles than the document announced");
     snug_session_free(&session);
     /* an image token where there are no pictures, and a picture where no tile was announced */
     snug_session_init(&session, w.model, &options, snug_allocator_heap());
