@@ -202,7 +202,10 @@ static void test_refused_memory(void **state)
                                          "tests/golden/mllama/tiny-a"};
     const char *few = getenv("SNUG_SWEEP_STRIDE");
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
-        uint64_t stride = few ? (uint64_t)strtoull(few, NULL, 10) : 1, total = 0;
+        uint64_t stride = few                   ? (uint64_t)strtoull(few, NULL, 10)
+                          : getenv("SNUG_SLOW") ? 3
+                                                : 1,
+                 total = 0;
         for (uint64_t n = 1;; n += stride) {
             struct snug_counting_allocator counting;
             char why[512];
@@ -416,7 +419,8 @@ static void test_interrupted_together(void **state)
     struct snug_reader *reader = open_reader("tests/golden/internvl/hf-a", schema, &options);
     struct list whole = {.refuse_row = -1};
     assert_ok(read_list(reader, &whole, PATHS, &error));
-    for (int64_t calls = 0;; calls += 5) {
+    /* asked between the steps of a run, too: close together at first, then farther apart */
+    for (int64_t calls = 0;; calls += 5 + calls / (getenv("SNUG_SLOW") ? 2 : 8)) {
         struct list some = {.refuse_row = -1};
         left = calls;
         enum snug_status status = read_list(reader, &some, PATHS, &error);
@@ -520,7 +524,10 @@ static void test_refused_memory_together(void **state)
     (void)state;
     struct snug_schema *schema = make_schema(snug_allocator_heap());
     const char *few = getenv("SNUG_SWEEP_STRIDE");
-    uint64_t stride = few ? (uint64_t)strtoull(few, NULL, 10) : 1, total = 0;
+    uint64_t stride = few                   ? (uint64_t)strtoull(few, NULL, 10)
+                      : getenv("SNUG_SLOW") ? 3
+                                            : 1,
+             total = 0;
     struct list whole = {.refuse_row = -1};
     int64_t lists_refused = 0;
     for (uint64_t n = 0;; n += n ? stride : 1) { /* 0: none is refused */

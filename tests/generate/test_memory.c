@@ -216,7 +216,8 @@ static void test_dry_documents(void **state)
 static void test_dry_llama(void **state)
 {
     (void)state;
-    static const int64_t grids[][2] = {{2, 2}, {1, 1}, {1, 2}, {4, 1}, {3, 1}, {2, 1}, {1, 4}, {1, 3}};
+    static const int64_t grids[][2] = {{2, 2}, {1, 1}, {1, 2}, {4, 1},
+                                       {3, 1}, {2, 1}, {1, 4}, {1, 3}};
     struct snug_model *model = outline("llama-3.2-11b-vision");
     struct snug_session_options options = snug_session_options_default();
     struct snug_session session;
@@ -230,7 +231,8 @@ static void test_dry_llama(void **state)
     for (int i = 0; i < 500; i++)
         ids[i] = i == 5 ? (int32_t)model->config.image_token_id : 7;
     for (int i = 0; i < 200; i++) {
-        int64_t rows = grids[i % 8][0], columns = grids[i % 8][1], count = i ? 20 + below(480) : 500;
+        int64_t rows = grids[i % 8][0], columns = grids[i % 8][1],
+                count = i ? 20 + below(480) : 500;
         const struct snug_picture picture = {
             .tiles = rows * columns, .rows = rows, .columns = columns};
         assert_ok(snug_session_begin(&session, count + 300, rows * columns, &error));

@@ -259,7 +259,7 @@ static void run_model(const struct snug_folder *folder, struct measure *m)
     }
     for (int i = 0; i < 320; i++) {
         seed = seed * 1664525u + 1013904223u;
-        ids[i] = llama ? (int32_t)((seed >> 8) % 128000)
+        ids[i] = llama               ? (int32_t)((seed >> 8) % 128000)
                  : i >= 8 && i < 264 ? 151667
                                      : (int32_t)((seed >> 8) % 151643);
         if (llama && i == 0)
@@ -332,8 +332,8 @@ static void run_builtin(const char *name, double outliers, struct measure *m)
     rmdir(folder);
 }
 
-/* Inputs that hold no outliers: pixels, and of Llama what comes from the tower unnormalised, or from
- * values without bias that read no constant channel. */
+/* Inputs that hold no outliers: pixels, and of Llama what comes from the tower unnormalised, or
+ * from values without bias that read no constant channel. */
 static bool is_plain(const char *model, const char *input)
 {
     bool llama = !strcmp(model, "tiny-llama"), tower = !strncmp(input, "vision.", 7);
