@@ -112,6 +112,9 @@ struct snug_tile_grid snug_tile_choose(int64_t width, int64_t height,
 /* 1 + where this grid stands in FIT's list: all of rows * columns <= max_tiles, rows ascending,
  * then columns ascending. 0 if it is not in it. max_tiles <= SNUG_MAX_TILES. */
 int snug_tile_aspect_id(int64_t rows, int64_t columns, int64_t max_tiles);
+/* How many there are in the list, and the tiles of the one with this id; 0 if there is none. */
+int snug_tile_aspect_count(int64_t max_tiles);
+int64_t snug_tile_aspect_tiles(int id, int64_t max_tiles);
 
 /* One tile [side][side][3] to out[3][side][side] f32, (v / 255 - mean) / std with true divisions.
  * v / 255 is also f32(f64(v) * 0.00392156862745098), as Llama's reference has it, to the bit. */

@@ -116,6 +116,19 @@ int snug_tile_aspect_id(int64_t rows, int64_t columns, int64_t max_tiles)
     return (int)(before + columns);
 }
 
+int snug_tile_aspect_count(int64_t max_tiles)
+{
+    return snug_tile_aspect_id(max_tiles, 1, max_tiles); /* the last */
+}
+
+int64_t snug_tile_aspect_tiles(int id, int64_t max_tiles)
+{
+    for (int64_t rows = 1; id >= 1 && rows <= max_tiles; id -= (int)(max_tiles / rows++))
+        if (id <= max_tiles / rows)
+            return rows * id;
+    return 0;
+}
+
 /* ---- floats ---- */
 
 void snug_tile_normalise(const unsigned char *tile, const struct snug_tile_options *options,

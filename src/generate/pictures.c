@@ -11,11 +11,6 @@
 
 #include <math.h>
 
-static void *operand(const struct snug_session *session, int index)
-{
-    return snug_executor_operand(&session->executor, index);
-}
-
 static bool is_llama(const struct snug_session *session)
 {
     return session->model->config.family == SNUG_FAMILY_LLAMA_VISION;
@@ -36,7 +31,7 @@ static void put_tiles(struct snug_session *session, const struct snug_picture *p
 {
     const struct snug_tile_options *options = &session->model->config.tiles;
     int64_t side = session->model->config.vision.image_side, tile = 3 * side * side;
-    float *input = operand(session, session->handles.pixels);
+    float *input = snug_session_operand(session, session->handles.pixels);
     if (picture->pixels)
         memcpy(input, picture->pixels + first * tile, (size_t)(count * tile) * sizeof(float));
     for (int64_t i = 0; !picture->pixels && picture->bytes && i < count; i++)
@@ -57,7 +52,7 @@ static enum snug_status see_batches(struct snug_session *session,
                                .units = units,
                                .first_row = session->tiles_done * rows};
         SNUG_TRY(snug_session_execute(session, &run, error));
-        const float *features = operand(session, session->handles.features);
+        const float *features = snug_session_operand(session, session->handles.features);
         int64_t width = config->text.hidden;
         if (!session->options.device->dry &&
             !all_finite(features + run.first_row * width, units * rows * width))
@@ -105,10 +100,11 @@ static void write_tower(struct snug_session *session, const struct snug_picture 
     const struct snug_program_handles *h = &session->handles;
     int64_t n = config->rows_per_tile, slots = config->vision.max_tiles;
     int64_t side = config->vision.image_side, tile = 3 * side * side;
-    int32_t *pre = operand(session, h->pre_rows), *rows = operand(session, h->tile_rows),
-            *post = operand(session, h->post_rows);
+    int32_t *pre = snug_session_operand(session, h->pre_rows),
+            *rows = snug_session_operand(session, h->tile_rows),
+            *post = snug_session_operand(session, h->post_rows);
     put_tiles(session, picture, 0, tower->used);
-    memset((float *)operand(session, h->pixels) + tower->used * tile, 0,
+    memset((float *)snug_session_operand(session, h->pixels) + tower->used * tile, 0,
            (size_t)((tower->computed - tower->used) * tile) * sizeof(float));
     for (int64_t t = 0; t < tower->computed; t++) {
         int32_t slot = (int32_t)(tower->id * slots + t);
@@ -129,7 +125,7 @@ static void write_keys(struct snug_session *session, const struct tower *tower)
     const struct snug_model_config *config = &session->model->config;
     int64_t n = config->rows_per_tile, slots = config->vision.max_tiles;
     int64_t pads = (n + 7) / 8 * 8 - n;
-    int32_t *key = operand(session, session->handles.key_rows);
+    int32_t *key = snug_session_operand(session, session->handles.key_rows);
     for (int64_t t = 0; t < slots; t++) {
         int64_t from = t < tower->computed ? t : tower->used;
         for (int64_t i = 0; i < n; i++)
@@ -146,7 +142,7 @@ static enum snug_status project(struct snug_session *session, int64_t first, int
 {
     const struct snug_operand *states = &session->program.operands[session->handles.states];
     int64_t elements = session->model->config.rows_per_tile * states->cols;
-    float *data = operand(session, session->handles.states);
+    float *data = snug_session_operand(session, session->handles.states);
     if (first)
         memmove(data, data + first * elements, (size_t)(count * elements) * sizeof *data);
     struct snug_run run = {.phase = session->handles.projector,
@@ -180,8 +176,8 @@ static enum snug_status see_whole(struct snug_session *session, const struct snu
     struct snug_run run = {
         .phase = session->handles.vision, .units = tower.computed, .valid_rows = tower.used * n};
     SNUG_TRY(snug_session_execute(session, &run, error));
-    if (!dry &&
-        !all_finite(operand(session, session->handles.states), run.valid_rows * states->cols))
+    if (!dry && !all_finite(snug_session_operand(session, session->handles.states),
+                            run.valid_rows * states->cols))
         return snug_execute_blame(&session->executor, &run, "the picture's states are not finite",
                                   error);
     int64_t to = session->tiles_done * n;
@@ -270,9 +266,9 @@ bool snug_session_write_view(struct snug_session *session, const struct snug_tex
     const struct snug_cross_view *view = &session->slots[slot].view;
     if (handles->first_keys < 0 || session->options.device->dry)
         return view->count > 0;
-    ((int32_t *)operand(session, handles->first_keys))[row] = view->first;
-    ((int32_t *)operand(session, handles->key_counts))[row] = view->count;
+    ((int32_t *)snug_session_operand(session, handles->first_keys))[row] = view->first;
+    ((int32_t *)snug_session_operand(session, handles->key_counts))[row] = view->count;
     if (handles->row_mask >= 0)
-        ((int32_t *)operand(session, handles->row_mask))[row] = view->row_mask;
+        ((int32_t *)snug_session_operand(session, handles->row_mask))[row] = view->row_mask;
     return view->count > 0;
 }

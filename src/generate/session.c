@@ -261,11 +261,6 @@ enum snug_status snug_session_begin_slot(struct snug_session *session, int slot,
     return SNUG_STATUS_OK;
 }
 
-static void *operand(const struct snug_session *session, int index)
-{
-    return snug_executor_operand(&session->executor, index);
-}
-
 enum snug_status snug_session_execute(struct snug_session *session, struct snug_run *run,
                                       struct snug_error *error)
 {
@@ -323,7 +318,8 @@ static bool write_chunk(struct snug_session *session, const int32_t *ids, int64_
                         int64_t units, int64_t *next_row)
 {
     const struct snug_text_handles *h = &session->handles.prefill;
-    int32_t *chunk_ids = operand(session, h->ids), *image_row = operand(session, h->image_row);
+    int32_t *chunk_ids = snug_session_operand(session, h->ids),
+            *image_row = snug_session_operand(session, h->image_row);
     bool any = false;
     for (int64_t i = 0; i < units; i++) {
         bool is_image = ids[done + i] == session->options.image_token_id;
@@ -349,7 +345,7 @@ enum snug_status snug_session_prompt(struct snug_session *session, const int32_t
     /* Every key of the prompt is rotated with n = the prompt's length, whatever the chunk
      * (DESIGN 2.5). */
     snug_rope_frequencies(&config->text.rope, config->text.head_dim, count,
-                          operand(session, h->inv_freq));
+                          snug_session_operand(session, h->inv_freq));
     int64_t next_row = session->handles.features >= 0 && session->tiles_done ? 0 : -1;
     snug_session_forget_view(session);
     for (int64_t done = 0; done < count;) {
@@ -361,7 +357,7 @@ enum snug_status snug_session_prompt(struct snug_session *session, const int32_t
         done += units;
     }
     snug_session_count_features(session, false);
-    *logits = operand(session, h->logits);
+    *logits = snug_session_operand(session, h->logits);
     return SNUG_STATUS_OK;
 }
 
@@ -372,12 +368,13 @@ static bool write_row(struct snug_session *session, int64_t row, int slot, int32
 {
     const struct snug_text_config *text = &session->model->config.text;
     const struct snug_program_handles *h = &session->handles;
-    ((int32_t *)operand(session, h->decode.ids))[row] = id;
-    ((int32_t *)operand(session, h->decode.image_row))[row] = -1;
-    ((int32_t *)operand(session, h->decode.slots))[row] = slot;
-    ((int32_t *)operand(session, h->decode.positions))[row] = (int32_t)position;
+    ((int32_t *)snug_session_operand(session, h->decode.ids))[row] = id;
+    ((int32_t *)snug_session_operand(session, h->decode.image_row))[row] = -1;
+    ((int32_t *)snug_session_operand(session, h->decode.slots))[row] = slot;
+    ((int32_t *)snug_session_operand(session, h->decode.positions))[row] = (int32_t)position;
     snug_rope_frequencies(&text->rope, text->head_dim, position + 1,
-                          (float *)operand(session, h->decode.inv_freq) + row * text->head_dim / 2);
+                          (float *)snug_session_operand(session, h->decode.inv_freq) +
+                              row * text->head_dim / 2);
     return snug_session_write_view(session, &h->decode, row, slot);
 }
 
@@ -416,7 +413,7 @@ enum snug_status snug_session_step_together(struct snug_session *session,
         session->last[i] = tokens[i];
     }
     session->last_run = run;
-    *logits = operand(session, session->handles.decode.logits);
+    *logits = snug_session_operand(session, session->handles.decode.logits);
     return SNUG_STATUS_OK;
 }
 
@@ -469,7 +466,7 @@ void snug_session_cache(const struct snug_session *session, int layer, bool valu
     int index = snug_program_find(&session->program, name);
     SNUG_ASSERT(index >= 0);
     enum snug_dtype dtype = session->program.operands[index].dtype;
-    const unsigned char *cache = operand(session, index);
+    const unsigned char *cache = snug_session_operand(session, index);
     bool cross = t->cross_layer[layer];
     int64_t hd = t->head_dim;
     int64_t n = cross ? cross_rows(session) : session->slots[0].positions;

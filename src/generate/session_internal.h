@@ -5,6 +5,12 @@
 
 #include "generate/session.h"
 
+/* Where an operand of the session's program lies. */
+static inline void *snug_session_operand(const struct snug_session *session, int index)
+{
+    return snug_executor_operand(&session->executor, index);
+}
+
 /* A run, in which nothing may be allocated. */
 SNUG_CHECK_RESULT enum snug_status
 snug_session_execute(struct snug_session *session, struct snug_run *run, struct snug_error *error);

@@ -129,11 +129,6 @@ static void put_vision_config(struct snug_text *text, const struct tower *t, int
                      t->large ? "rms_norm" : "layer_norm", t->heads, layers, boolean(t->large));
 }
 
-static int at_most(int64_t wanted, int have)
-{
-    return wanted && wanted < have ? (int)wanted : have;
-}
-
 static void put_config(struct snug_text *text, const struct architecture *a, int64_t layers)
 {
     snug_text_printf(text,
@@ -145,10 +140,10 @@ static void put_config(struct snug_text *text, const struct architecture *a, int
                      "  \"model_type\": \"internvl\",\n"
                      "  \"projector_hidden_act\": \"gelu\",\n",
                      IMAGE_ID);
-    put_text_config(text, a, at_most(layers, a->layers));
+    put_text_config(text, a, snug_builtin_layers(layers, a->layers));
     snug_text_puts(text, "  \"torch_dtype\": \"bfloat16\",\n"
                          "  \"transformers_version\": \"4.52.0.dev0\",\n");
-    put_vision_config(text, a->tower, at_most(layers, a->tower->layers));
+    put_vision_config(text, a->tower, snug_builtin_layers(layers, a->tower->layers));
     snug_text_puts(text, "  \"vision_feature_layer\": -1,\n"
                          "  \"vision_feature_select_strategy\": \"default\"\n"
                          "}\n");

@@ -131,11 +131,6 @@ static void put_vision_config(struct snug_text *text, const struct snug_llama_ar
                      a->tower_intermediate, global_layers, layers, a->tower_hidden * (1 + taken));
 }
 
-static int at_most(int64_t wanted, int have)
-{
-    return wanted && wanted < have ? (int)wanted : have;
-}
-
 void snug_builtin_llama_put(const struct snug_llama_architecture *a, int64_t layers,
                             struct snug_text texts[SNUG_BUILTIN_FILES])
 {
@@ -145,11 +140,11 @@ void snug_builtin_llama_put(const struct snug_llama_architecture *a, int64_t lay
                      "  \"image_token_index\": %d,\n"
                      "  \"model_type\": \"mllama\",\n",
                      IMAGE_ID);
-    put_text_config(&texts[0], a, at_most(layers, a->layers));
+    put_text_config(&texts[0], a, snug_builtin_layers(layers, a->layers));
     snug_text_puts(&texts[0], "  \"torch_dtype\": \"bfloat16\",\n"
                               "  \"transformers_version\": \"4.45.0.dev0\",\n");
-    put_vision_config(&texts[0], a, at_most(layers, a->tower_layers),
-                      at_most(layers, a->global_layers));
+    put_vision_config(&texts[0], a, snug_builtin_layers(layers, a->tower_layers),
+                      snug_builtin_layers(layers, a->global_layers));
     snug_text_puts(&texts[0], "}\n");
     snug_text_printf(&texts[1],
                      "{\n"

@@ -11,6 +11,12 @@ struct snug_llama_architecture {
     int tower_hidden, tower_intermediate, tower_layers, global_layers, tower_heads;
 };
 
+/* Layers that are kept of `have` where so many are wanted (0: all). */
+static inline int snug_builtin_layers(int64_t wanted, int have)
+{
+    return wanted && wanted < have ? (int)wanted : have;
+}
+
 size_t snug_builtin_llama_count(void);
 const char *snug_builtin_llama_name(size_t index);
 const struct snug_llama_architecture *snug_builtin_llama_find(const char *name); /* NULL: none */

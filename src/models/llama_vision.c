@@ -143,21 +143,12 @@ static enum snug_status add_tower_layer(struct snug_weight_list *list,
     return SNUG_STATUS_OK;
 }
 
-/* Grids of at most that many tiles. */
-static int64_t ratio_count(int64_t tiles)
-{
-    int64_t count = 0;
-    for (int64_t rows = 1; rows <= tiles; rows++)
-        count += tiles / rows;
-    return count;
-}
-
 static enum snug_status add_vision(struct snug_weight_list *list,
                                    const struct snug_model_config *config, struct snug_error *error)
 {
     const struct snug_vision_config *v = &config->vision;
     int64_t d = v->hidden, rows = config->rows_per_tile, tiles = v->max_tiles;
-    int64_t ratios = 1 + ratio_count(tiles), terms = 3 * v->patch * v->patch;
+    int64_t ratios = 1 + snug_tile_aspect_count(tiles), terms = 3 * v->patch * v->patch;
     VISION("vision.cls", d, 0, AS_IS);
     VISION("vision.patch.weight", d, terms, ((struct snug_shape){4, {d, 3, v->patch, v->patch}}));
     VISION("vision.position", rows * d, 0, ((struct snug_shape){2, {rows, d}}));
@@ -249,19 +240,16 @@ uint64_t snug_llama_vision_alike(const struct snug_model *model)
     const struct snug_model_config *config = &model->config;
     int64_t d = config->vision.hidden, tiles = config->vision.max_tiles;
     uint64_t alike = 0;
-    for (int64_t rows = 1; rows <= tiles; rows++)
-        for (int64_t columns = 1; rows * columns <= tiles; columns++) {
-            int id = snug_tile_aspect_id(rows, columns, tiles);
-            int64_t first = id * tiles + rows * columns;
-            bool same = true;
-            for (int64_t row = first + 1; row < (id + 1) * tiles; row++)
-                same =
-                    same && same_rows(model, "vision.pre_tile", d, row, first) &&
-                    same_rows(model, "vision.post_tile", d, row, first) &&
-                    same_rows(model, "vision.tile_position", config->rows_per_tile * d, row, first);
-            if (same)
-                alike |= (uint64_t)1 << id;
-        }
+    for (int id = 1; id <= snug_tile_aspect_count(tiles); id++) {
+        int64_t first = id * tiles + snug_tile_aspect_tiles(id, tiles);
+        bool same = true;
+        for (int64_t row = first + 1; row < (id + 1) * tiles; row++)
+            same = same && same_rows(model, "vision.pre_tile", d, row, first) &&
+                   same_rows(model, "vision.post_tile", d, row, first) &&
+                   same_rows(model, "vision.tile_position", config->rows_per_tile * d, row, first);
+        if (same)
+            alike |= (uint64_t)1 << id;
+    }
     return alike;
 }
 

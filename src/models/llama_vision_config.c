@@ -112,7 +112,7 @@ static enum snug_status check_rows(const struct snug_config_reader *r,
                                    const struct snug_vision_config *v)
 {
     int64_t grid = v->image_side / v->patch;
-    int64_t ids = 1 + snug_tile_aspect_id(v->max_tiles, 1, v->max_tiles); /* the last, and id 0 */
+    int64_t ids = 1 + snug_tile_aspect_count(v->max_tiles); /* and id 0 */
     if (ids * v->max_tiles * (1 + grid * grid) <= INT32_MAX)
         return SNUG_STATUS_OK;
     return snug_error_set(r->error, SNUG_STATUS_LIMIT,

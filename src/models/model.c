@@ -334,13 +334,6 @@ void snug_model_free(struct snug_model *model)
     snug_free(model->allocator, model);
 }
 
-#define NO_TEXT                                                                                    \
-    {                                                                                              \
-        -1, -1, -1, -1, -1, -1, -1, -1, -1, -1                                                     \
-    }
-static const struct snug_program_handles no_handles = {-1, -1, -1, -1,      -1,     -1,
-                                                       -1, -1, -1, NO_TEXT, NO_TEXT};
-
 enum snug_status snug_model_program(const struct snug_model *model,
                                     const struct snug_program_options *options,
                                     const struct snug_allocator *allocator,
@@ -348,7 +341,7 @@ enum snug_status snug_model_program(const struct snug_model *model,
                                     struct snug_program_handles *handles, struct snug_error *error)
 {
     snug_program_init(program, allocator);
-    *handles = no_handles;
+    memset(handles, 0xff, sizeof *handles); /* every member is -1 */
     if (model->config.family == SNUG_FAMILY_LLAMA_VISION)
         snug_llama_vision_program(model, options, program, handles);
     else

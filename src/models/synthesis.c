@@ -453,11 +453,8 @@ static int find_row(const struct snug_synthesis_tensor *tensor, int64_t row)
 /* Row `id` of a table of tiles: zeros in the slots that such a picture does not use. */
 static void clear_slots(const struct snug_synthesis_tensor *tensor, int64_t id, uint16_t *out)
 {
-    int64_t at = 1, used = 0, each = tensor->row_elements / tensor->slots;
-    for (int64_t rows = 1; rows <= tensor->slots; rows++)
-        for (int64_t columns = 1; rows * columns <= tensor->slots; columns++)
-            if (at++ == id)
-                used = rows * columns;
+    int64_t used = snug_tile_aspect_tiles((int)id, tensor->slots);
+    int64_t each = tensor->row_elements / tensor->slots;
     memset(out + used * each, 0, (size_t)((tensor->slots - used) * each) * sizeof *out);
 }
 

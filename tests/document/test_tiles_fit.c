@@ -163,9 +163,16 @@ static void test_aspect_ids(void **state)
     for (int64_t most = 1; most <= SNUG_MAX_TILES; most++) {
         int id = 0;
         for (int64_t rows = 1; rows <= most + 1; rows++)
-            for (int64_t columns = 1; columns <= most + 1; columns++)
+            for (int64_t columns = 1; columns <= most + 1; columns++) {
                 assert_int_equal(snug_tile_aspect_id(rows, columns, most),
                                  rows * columns <= most ? ++id : 0);
+                if (rows * columns <= most)
+                    assert_int_equal(snug_tile_aspect_tiles(id, most), rows * columns);
+            }
+        assert_int_equal(snug_tile_aspect_count(most), id);
+        assert_int_equal(snug_tile_aspect_tiles(0, most), 0);
+        assert_int_equal(snug_tile_aspect_tiles(-1, most), 0);
+        assert_int_equal(snug_tile_aspect_tiles(id + 1, most), 0);
     }
     static const int64_t outside[][3] = {
         {0, 1, 4},         {1, 0, 4},         {-1, -1, 4},       {1, 5, 4},

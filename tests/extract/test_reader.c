@@ -155,6 +155,13 @@ static void test_interrupted(void **state)
     snug_schema_free(schema);
 }
 
+/* Every how manyth allocation a sweep refuses. */
+static uint64_t sweep_stride(void)
+{
+    const char *wanted = getenv("SNUG_SWEEP_STRIDE");
+    return wanted ? (uint64_t)strtoull(wanted, NULL, 10) : getenv("SNUG_SLOW") ? 3 : 1;
+}
+
 /* Opens a reader and reads one document, all memory from `counting`. Text of what was refused into
  * why. */
 static enum snug_status read_one(struct snug_counting_allocator *counting, const char *model,
@@ -200,12 +207,8 @@ static void test_refused_memory(void **state)
     (void)state;
     static const char *const models[] = {"tests/golden/internvl/hf-a", "tests/golden/internvl/orig",
                                          "tests/golden/mllama/tiny-a"};
-    const char *few = getenv("SNUG_SWEEP_STRIDE");
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
-        uint64_t stride = few                   ? (uint64_t)strtoull(few, NULL, 10)
-                          : getenv("SNUG_SLOW") ? 3
-                                                : 1,
-                 total = 0;
+        uint64_t stride = sweep_stride(), total = 0;
         for (uint64_t n = 1;; n += stride) {
             struct snug_counting_allocator counting;
             char why[512];
@@ -523,11 +526,7 @@ static void test_refused_memory_together(void **state)
 {
     (void)state;
     struct snug_schema *schema = make_schema(snug_allocator_heap());
-    const char *few = getenv("SNUG_SWEEP_STRIDE");
-    uint64_t stride = few                   ? (uint64_t)strtoull(few, NULL, 10)
-                      : getenv("SNUG_SLOW") ? 3
-                                            : 1,
-             total = 0;
+    uint64_t stride = sweep_stride(), total = 0;
     struct list whole = {.refuse_row = -1};
     int64_t lists_refused = 0;
     for (uint64_t n = 0;; n += n ? stride : 1) { /* 0: none is refused */
