@@ -60,7 +60,7 @@ static double picture_work(const struct model_bench *m, int64_t tiles)
     const struct snug_vision_config *v = &c->vision;
     double slots = (double)v->max_tiles, n = (double)c->rows_per_tile, d = (double)v->hidden;
     double used = (double)tiles, rows = (used < slots ? used + 1 : used) * n + slots;
-    double keys = slots * (double)((c->rows_per_tile + 7) / 8 * 8);
+    double keys = slots * (double)snug_padded_rows_per_tile(c);
     double linear = rows * (4 * d * d + 2 * d * (double)v->intermediate);
     double attention = 2 * d * (used * n * keys + (rows - used * n) * used * n);
     return 2 * (linear + attention) * (double)(v->layers + v->global_layers);

@@ -124,7 +124,7 @@ static void write_keys(struct snug_session *session, const struct tower *tower)
 {
     const struct snug_model_config *config = &session->model->config;
     int64_t n = config->rows_per_tile, slots = config->vision.max_tiles;
-    int64_t pads = (n + 7) / 8 * 8 - n;
+    int64_t pads = snug_padded_rows_per_tile(config) - n;
     int32_t *key = snug_session_operand(session, session->handles.key_rows);
     for (int64_t t = 0; t < slots; t++) {
         int64_t from = t < tower->computed ? t : tower->used;

@@ -267,7 +267,7 @@ uint64_t snug_llama_vision_alike(const struct snug_model *model)
 static struct snug_attention_shape tower_shape(const struct snug_model_config *config, int source)
 {
     const struct snug_vision_config *v = &config->vision;
-    int64_t keys = v->max_tiles * ((config->rows_per_tile + 7) / 8 * 8);
+    int64_t keys = v->max_tiles * snug_padded_rows_per_tile(config);
     return (struct snug_attention_shape){.sequence = SNUG_SEQUENCE_KIND_PICTURE,
                                          .heads = v->heads,
                                          .kv_heads = v->heads,

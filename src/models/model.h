@@ -58,6 +58,12 @@ struct snug_model_config {
     enum snug_dtype stored; /* what config.json says of the weights' type; BF16 if it does not */
 };
 
+/* Rows of a tile in the sequence of Llama's tower: padded to a multiple of 8. */
+static inline int64_t snug_padded_rows_per_tile(const struct snug_model_config *config)
+{
+    return (config->rows_per_tile + 7) / 8 * 8;
+}
+
 /* ---- how weights are held ---- */
 
 /* Parts of a model, to leave out of quantising. */

@@ -127,7 +127,8 @@ static bool trace(void *context, const struct snug_step *step, const char *name,
 static float *with_padding(const struct model_case *c, const struct caught *caught)
 {
     const struct snug_model_config *config = &c->model->config;
-    int64_t n = config->rows_per_tile, padded = (n + 7) / 8 * 8, tiles = config->vision.max_tiles;
+    int64_t n = config->rows_per_tile, padded = snug_padded_rows_per_tile(config),
+            tiles = config->vision.max_tiles;
     if (caught->rows != tiles * (n + 1))
         return NULL;
     float *out =
