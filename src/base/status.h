@@ -21,7 +21,9 @@
     X(SCHEMA, "schema", 3, 400)           /* schema file unusable */                               \
     X(MEMORY, "memory", 4, 507)           /* an allocation was refused */                          \
     X(DOES_NOT_FIT, "does_not_fit", 4, 507)                                                        \
-    X(NON_FINITE, "non_finite", 1, 500) /* NaN or infinity where a number must be */               \
+    X(NON_FINITE, "non_finite", 1, 500)   /* NaN or infinity where a number must be */             \
+    X(DEVICE, "device", 5, 507)           /* a device's copy or launch failed */                   \
+    X(DEVICE_LOST, "device_lost", 5, 507) /* and it has gone, with all its memory */               \
     X(INTERRUPTED, "interrupted", 130, 503)
 
 enum snug_status {

@@ -50,7 +50,7 @@ static enum snug_status cpu_touch(const struct snug_device *device,
 const struct snug_device *snug_device_cpu(void)
 {
     static const struct snug_device cpu = {
-        .name = "cpu", .take = cpu_take, .give = cpu_give, .touch = cpu_touch};
+        .name = "cpu", .host = true, .take = cpu_take, .give = cpu_give, .touch = cpu_touch};
     return &cpu;
 }
 
@@ -76,8 +76,12 @@ static enum snug_status dry_touch(const struct snug_device *device,
 
 const struct snug_device *snug_device_dry(void)
 {
-    static const struct snug_device dry = {
-        .name = "dry", .dry = true, .take = dry_take, .give = cpu_give, .touch = dry_touch};
+    static const struct snug_device dry = {.name = "dry",
+                                           .dry = true,
+                                           .host = true,
+                                           .take = dry_take,
+                                           .give = cpu_give,
+                                           .touch = dry_touch};
     return &dry;
 }
 
@@ -97,6 +101,8 @@ static enum snug_status counted_take(const struct snug_device *device, size_t by
 void snug_device_counted(struct snug_device *device, struct snug_counting_allocator *counting)
 {
     *device = (struct snug_device){.name = "cpu",
+                                   .host = true,
+                                   .granularity = 4096,
                                    .take = counted_take,
                                    .give = cpu_give,
                                    .touch = cpu_touch,

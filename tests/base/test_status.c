@@ -24,6 +24,8 @@ static void test_table(void **state)
         {SNUG_STATUS_FORMAT, "bad_format", 1, 422},
         {SNUG_STATUS_MEMORY, "memory", 4, 507},
         {SNUG_STATUS_INTERRUPTED, "interrupted", 130, 503},
+        {SNUG_STATUS_DEVICE, "device", 5, 507},
+        {SNUG_STATUS_DEVICE_LOST, "device_lost", 5, 507},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_string_equal(snug_status_text(cases[i].status), cases[i].text);
