@@ -9,19 +9,11 @@
 #include "generate/session_internal.h"
 #include "generate/session_memory.h"
 
-#include <math.h>
+#include <string.h>
 
 static bool is_llama(const struct snug_session *session)
 {
     return session->model->config.family == SNUG_FAMILY_LLAMA_VISION;
-}
-
-static bool all_finite(const float *data, int64_t count)
-{
-    for (int64_t i = 0; i < count; i++)
-        if (!isfinite(data[i]))
-            return false;
-    return true;
 }
 
 /* `count` tiles from `first` on into the vision phase's input: floats as they are, or bytes
@@ -52,10 +44,7 @@ static enum snug_status see_batches(struct snug_session *session,
                                .units = units,
                                .first_row = session->tiles_done * rows};
         SNUG_TRY(snug_session_execute(session, &run, error));
-        const float *features = snug_session_operand(session, session->handles.features);
-        int64_t width = config->text.hidden;
-        if (!session->options.device->dry &&
-            !all_finite(features + run.first_row * width, units * rows * width))
+        if (run.state_non_finite)
             return snug_execute_blame(&session->executor, &run,
                                       "the picture's features are not finite", error);
         session->tiles_done += units;
@@ -143,6 +132,7 @@ static enum snug_status project(struct snug_session *session, int64_t first, int
     const struct snug_operand *states = &session->program.operands[session->handles.states];
     int64_t elements = session->model->config.rows_per_tile * states->cols;
     float *data = snug_session_operand(session, session->handles.states);
+    SNUG_ASSERT(!first || !session->options.placing.device_count); /* every_tile: on the host */
     if (first)
         memmove(data, data + first * elements, (size_t)(count * elements) * sizeof *data);
     struct snug_run run = {.phase = session->handles.projector,
@@ -159,8 +149,7 @@ static enum snug_status project(struct snug_session *session, int64_t first, int
 static enum snug_status see_whole(struct snug_session *session, const struct snug_picture *picture,
                                   struct snug_error *error)
 {
-    const struct snug_operand *states = &session->program.operands[session->handles.states];
-    bool dry = session->options.device->dry;
+    bool dry = session->is_dry;
     int64_t n = session->model->config.rows_per_tile;
     struct snug_session_slot *slot = &session->slots[session->current];
     struct tower tower;
@@ -176,8 +165,7 @@ static enum snug_status see_whole(struct snug_session *session, const struct snu
     struct snug_run run = {
         .phase = session->handles.vision, .units = tower.computed, .valid_rows = tower.used * n};
     SNUG_TRY(snug_session_execute(session, &run, error));
-    if (!dry && !all_finite(snug_session_operand(session, session->handles.states),
-                            run.valid_rows * states->cols))
+    if (run.state_non_finite)
         return snug_execute_blame(&session->executor, &run, "the picture's states are not finite",
                                   error);
     int64_t to = session->tiles_done * n;
@@ -264,7 +252,7 @@ bool snug_session_write_view(struct snug_session *session, const struct snug_tex
                              int64_t row, int slot)
 {
     const struct snug_cross_view *view = &session->slots[slot].view;
-    if (handles->first_keys < 0 || session->options.device->dry)
+    if (handles->first_keys < 0 || session->is_dry)
         return view->count > 0;
     ((int32_t *)snug_session_operand(session, handles->first_keys))[row] = view->first;
     ((int32_t *)snug_session_operand(session, handles->key_counts))[row] = view->count;

@@ -29,20 +29,37 @@ void snug_session_init(struct snug_session *session, const struct snug_model *mo
         session->options.ops = snug_ops_find(NULL);
     if (session->options.image_token_id < 0)
         session->options.image_token_id = model->config.image_token_id;
+    const struct snug_placing *placing = &options->placing;
+    session->main_space = placing->device_count ? 1 : SNUG_SPACE_HOST;
+    session->is_dry =
+        placing->device_count ? placing->devices[1]->dry : session->options.device->dry;
+}
+
+static void return_regions(struct snug_session *session)
+{
+    const struct snug_placing *placing = &session->options.placing;
+    for (int space = 1; space <= placing->device_count; space++)
+        if (session->on_device[space].base)
+            placing->devices[space]->give(placing->devices[space], &session->on_device[space]);
+    if (placing->device_count && session->region.base)
+        placing->devices[1]->give_host(placing->devices[1], &session->region);
+    else if (session->region.base)
+        session->options.device->give(session->options.device, &session->region);
 }
 
 static void give_region(struct snug_session *session)
 {
     snug_session_count_give(session);
-    if (session->model)
-        session->options.device->give(session->options.device, &session->region);
+    return_regions(session);
 }
 
 static void drop_layout(struct snug_session *session)
 {
     give_region(session);
-    snug_dry_free(&session->dry);
+    for (int space = 0; space < SNUG_MAX_SPACES; space++)
+        snug_dry_free(&session->dry[space]);
     snug_timeline_free(&session->timeline);
+    snug_placed_free(&session->placed);
     snug_program_free(&session->program);
     session->capacity = session->tiles = 0;
     session->reserved = false;
@@ -66,6 +83,37 @@ static enum snug_status refused(const struct snug_session *session, enum snug_st
                           text, (long long)session->options.slots);
 }
 
+/* Gives operands and steps their places, and lays every space out. */
+static enum snug_status place(struct snug_session *session, struct snug_error *error)
+{
+    const struct snug_placing *placing = &session->options.placing;
+    size_t operands = (size_t)session->program.operand_count,
+           steps = (size_t)session->program.step_count;
+    struct snug_placement placement = {.spaces = snug_placing_spaces(placing),
+                                       .staging_bytes = placing->staging_bytes};
+    if (!placing->device_count)
+        return snug_placed_make(&session->program, &placement, session->allocator, &session->placed,
+                                error);
+    unsigned char *places = snug_calloc(session->allocator, operands + steps, 1);
+    if (!places)
+        return snug_error_memory(error, operands + steps, "the placement");
+    placement.home = places;
+    placement.compute = places + operands;
+    snug_placing_program(placing, session->model, &session->program, places, places + operands);
+    enum snug_status status = snug_placed_make(&session->program, &placement, session->allocator,
+                                               &session->placed, error);
+    snug_free(session->allocator, places);
+    return status;
+}
+
+static enum snug_status init_dry(struct snug_session *session, struct snug_error *error)
+{
+    for (int space = 0; session->is_dry && space < session->placed.spaces; space++)
+        SNUG_TRY(snug_dry_init(&session->dry[space], snug_placed_view(&session->placed, space),
+                               session->placed.peak_bytes[space], session->allocator, error));
+    return SNUG_STATUS_OK;
+}
+
 /* Builds the program for this capacity and lays it out. */
 static enum snug_status make_layout(struct snug_session *session, int64_t capacity, int64_t tiles,
                                     struct snug_error *error)
@@ -79,17 +127,19 @@ static enum snug_status make_layout(struct snug_session *session, int64_t capaci
                                            .semantics = session->options.semantics,
                                            .pictures = session->options.pictures,
                                            .slots = session->options.slots};
+    int main_space = session->main_space;
     enum snug_status status = snug_model_program(session->model, &options, session->allocator,
                                                  &session->program, &session->handles, error);
     if (!status)
-        status = snug_layout_make(&session->program, &session->peak_bytes,
-                                  &session->lower_bound_bytes, error);
+        status = place(session, error);
+    session->peak_bytes = session->placed.peak_bytes[main_space];
+    session->lower_bound_bytes = session->placed.lower_bound_bytes[main_space];
     if (!status)
-        status = snug_timeline_make(&session->program, session->peak_bytes, session->allocator,
-                                    &session->timeline, error);
-    if (!status && session->options.device->dry)
-        status = snug_dry_init(&session->dry, &session->program, session->peak_bytes,
-                               session->allocator, error);
+        status =
+            snug_timeline_make(snug_placed_view(&session->placed, main_space), session->peak_bytes,
+                               session->allocator, &session->timeline, error);
+    if (!status)
+        status = init_dry(session, error);
     if (status) {
         drop_layout(session);
         return status;
@@ -104,7 +154,8 @@ static enum snug_status check_available(const struct snug_session *session,
 {
     char want[24], have[24], several[48] = "";
     uint64_t available = snug_memory_available();
-    if (session->options.device->dry || session->peak_bytes <= available)
+    size_t needed = session->placed.peak_bytes[SNUG_SPACE_HOST];
+    if (session->is_dry || needed <= available)
         return SNUG_STATUS_OK;
     if (session->options.slots > 1)
         snprintf(several, sizeof several, " in each of %lld slots",
@@ -113,38 +164,68 @@ static enum snug_status check_available(const struct snug_session *session,
         error, SNUG_STATUS_DOES_NOT_FIT,
         "a document needs %s beside the weights (%lld tokens%s, %lld tiles), but only %s "
         "is free; try %sfewer --max-tiles or --max-new-tokens",
-        snug_format_bytes(session->peak_bytes, want), (long long)session->capacity, several,
+        snug_format_bytes(needed, want), (long long)session->capacity, several,
         (long long)session->tiles, snug_format_bytes(available, have),
         session->options.slots > 1 ? "a lower --parallel, " : "");
 }
 
-/* Takes the region of the layout, all of it touched. */
-static enum snug_status take_region(struct snug_session *session, struct snug_error *error)
+/* The regions of devices; what they have pinned is the host's. */
+static enum snug_status take_devices(struct snug_session *session, struct snug_error *error)
+{
+    const struct snug_placing *placing = &session->options.placing;
+    for (int space = 1; space <= placing->device_count; space++) {
+        const struct snug_device *device = placing->devices[space];
+        SNUG_TRY(device->take(device, session->placed.peak_bytes[space], &session->on_device[space],
+                              error));
+        if (!device->dry)
+            SNUG_TRY(device->touch(device, &session->on_device[space], error));
+    }
+    const struct snug_device *first = placing->devices[1];
+    return first->take_host(first, session->placed.peak_bytes[SNUG_SPACE_HOST], &session->region,
+                            error);
+}
+
+static enum snug_status take_host(struct snug_session *session, struct snug_error *error)
 {
     const struct snug_device *device = session->options.device;
+    SNUG_TRY(device->take(device, session->peak_bytes, &session->region, error));
+    return device->touch(device, &session->region, error);
+}
+
+static void init_executor(struct snug_session *session)
+{
+    const struct snug_session_options *o = &session->options;
+    session->executor = (struct snug_executor){.program = &session->program,
+                                               .placed = &session->placed,
+                                               .ops = o->ops,
+                                               .pool = o->pool,
+                                               .dry = session->is_dry ? session->dry : NULL,
+                                               .trace = o->trace,
+                                               .trace_context = o->trace_context,
+                                               .allocator = session->allocator,
+                                               .goes_on = o->goes_on,
+                                               .goes_on_context = o->goes_on_context};
+    session->executor.regions[SNUG_SPACE_HOST] = session->region.base;
+    for (int space = 1; space <= o->placing.device_count; space++) {
+        session->executor.devices[space] = o->placing.devices[space];
+        session->executor.regions[space] = session->on_device[space].base;
+    }
+}
+
+/* Takes the regions of the layout, all of them touched. */
+static enum snug_status take_region(struct snug_session *session, struct snug_error *error)
+{
     SNUG_TRY(check_available(session, error));
-    enum snug_status status = device->take(device, session->peak_bytes, &session->region, error);
+    enum snug_status status = session->options.placing.device_count ? take_devices(session, error)
+                                                                    : take_host(session, error);
     if (status) {
         snug_session_count_refusal(session);
+        return_regions(session);
         return refused(session, status, error);
     }
     snug_session_count_take(session);
-    status = device->touch(device, &session->region, error);
-    if (status) {
-        snug_session_count_refusal(session);
-        give_region(session);
-        return refused(session, status, error);
-    }
     session->takes++;
-    session->executor = (struct snug_executor){.program = &session->program,
-                                               .ops = session->options.ops,
-                                               .pool = session->options.pool,
-                                               .region = session->region.base,
-                                               .dry = device->dry ? &session->dry : NULL,
-                                               .trace = session->options.trace,
-                                               .trace_context = session->options.trace_context,
-                                               .goes_on = session->options.goes_on,
-                                               .goes_on_context = session->options.goes_on_context};
+    init_executor(session);
     return SNUG_STATUS_OK;
 }
 
@@ -395,6 +476,16 @@ static enum snug_status check_tokens(const struct snug_session *session,
     return SNUG_STATUS_OK;
 }
 
+static int64_t furthest(const struct snug_session *session, const struct snug_session_token *tokens,
+                        int64_t count)
+{
+    int64_t most = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (session->slots[tokens[i].slot].positions > most)
+            most = session->slots[tokens[i].slot].positions;
+    return most;
+}
+
 enum snug_status snug_session_step_together(struct snug_session *session,
                                             struct snug_session_token *tokens, int64_t count,
                                             const float **logits, struct snug_error *error)
@@ -404,8 +495,10 @@ enum snug_status snug_session_step_together(struct snug_session *session,
     for (int64_t i = 0; i < count; i++)
         sees |= write_row(session, i, tokens[i].slot, tokens[i].id,
                           session->slots[tokens[i].slot].positions);
-    struct snug_run run = {
-        .phase = session->handles.decode.phase, .units = count, .no_picture = !sees};
+    struct snug_run run = {.phase = session->handles.decode.phase,
+                           .units = count,
+                           .first_position = furthest(session, tokens, count),
+                           .no_picture = !sees};
     SNUG_TRY(snug_session_execute(session, &run, error));
     for (int64_t i = 0; i < count; i++) {
         session->slots[tokens[i].slot].positions++;

@@ -12,13 +12,17 @@
 
 #include "memory/stats.h"
 #include "models/model.h"
+#include "models/placement.h"
 #include "program/execute.h"
 
 struct snug_session_options {
     const struct snug_ops *ops;       /* NULL: the best this processor runs */
     struct snug_pool *pool;           /* may be NULL */
-    const struct snug_device *device; /* of the region; NULL: the model's. On snug_device_dry()
-                                         nothing is computed and the model may be an outline */
+    const struct snug_device *device; /* of the host's region; NULL: the model's. On
+                                         snug_device_dry() nothing is computed and the model may be
+                                         an outline */
+    struct snug_placing placing;      /* as the model is held (models/placement.h); zeroed: all on
+                                         the host. On a dry device nothing is computed either */
     enum snug_dtype kv_dtype;         /* F16 (default) or F32 */
     int64_t vision_batch;             /* tiles a run, default 1 */
     int64_t prefill_chunk;            /* tokens a run, default 512 */
@@ -73,17 +77,21 @@ struct snug_session {
     struct snug_session_options options;
     struct snug_program program;
     struct snug_program_handles handles;
-    struct snug_region region;
+    struct snug_placed placed;
+    struct snug_region region; /* the host's; with devices pinned by the first */
+    struct snug_region on_device[SNUG_MAX_SPACES]; /* [1 ..] */
     struct snug_executor executor;
-    struct snug_dry dry; /* on a dry device */
-    struct snug_timeline timeline;
-    struct snug_memory_stats stats; /* of the region alone */
+    bool is_dry;
+    struct snug_dry dry[SNUG_MAX_SPACES];
+    int main_space;                /* whose memory counts: the first device, without one the host */
+    struct snug_timeline timeline; /* of the main space */
+    struct snug_memory_stats stats; /* of the main space's region alone */
     bool features_alive;
-    bool reserved;           /* the region is the largest there will be */
-    uint64_t takes;          /* regions taken since the session began */
-    uint64_t runs;           /* of a phase */
-    int64_t capacity, tiles; /* what the region is laid out for */
-    size_t peak_bytes, lower_bound_bytes;
+    bool reserved;                        /* the region is the largest there will be */
+    uint64_t takes;                       /* regions taken since the session began */
+    uint64_t runs;                        /* of a phase */
+    int64_t capacity, tiles;              /* what the region is laid out for */
+    size_t peak_bytes, lower_bound_bytes; /* of the main space; of each: placed */
     struct snug_session_slot slots[SNUG_MAX_PARALLEL];
     int current;                                       /* slot of the document begun last */
     int64_t tiles_announced, tiles_done;               /* of that document */
@@ -176,6 +184,28 @@ SNUG_CHECK_RESULT enum snug_status snug_session_step_together(struct snug_sessio
  * Logits of the last run are lost, further blame of its other documents is possible. */
 enum snug_status snug_session_blame(struct snug_session *session, int slot,
                                     struct snug_error *error);
+
+/* ---- moving a document to another session ---- */
+
+/* What a slot knows, apart from any device: keys and values of its positions. Freed with
+ * snug_parcel_free. */
+struct snug_parcel {
+    const struct snug_allocator *allocator; /* NULL: there is none */
+    unsigned char *data;
+    size_t bytes;
+    struct snug_session_slot slot;
+};
+/* Copies a slot's keys and values out. The slot is as it was. Errors: MEMORY, DEVICE, DEVICE_LOST.
+ */
+SNUG_CHECK_RESULT enum snug_status snug_session_save(struct snug_session *session, int slot,
+                                                     struct snug_parcel *out,
+                                                     struct snug_error *error);
+/* And into a slot of another session of the same model, begun for the same document or a larger
+ * one: it goes on at the next token. Errors: DEVICE, DEVICE_LOST. */
+SNUG_CHECK_RESULT enum snug_status snug_session_restore(struct snug_session *session, int slot,
+                                                        const struct snug_parcel *parcel,
+                                                        struct snug_error *error);
+void snug_parcel_free(struct snug_parcel *parcel); /* zeroed allowed */
 
 /* A copy of slot 0's cache for tests: keys (values = false) of a layer as [kv_heads, positions (of
  * a cross-attention layer: rows of pictures), head_dim] f32. */

@@ -2,6 +2,7 @@
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "models/blocks.h"
 
+#include "models/placement.h"
 #include "models/weights.h"
 
 #include <stdarg.h>
@@ -20,6 +21,7 @@ void snug_builder_prefix(struct snug_builder *b, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(b->prefix, sizeof b->prefix, format, arguments);
     va_end(arguments);
+    b->program->unit = snug_model_unit(&b->model->config, b->prefix);
 }
 
 int snug_builder_scratch(struct snug_builder *b, int64_t rows_per_unit, int64_t fixed_rows,
@@ -209,8 +211,13 @@ int snug_build_cache(struct snug_builder *b, enum snug_operand_kind kind, enum s
     int64_t elements = values ? snug_v_cache_elements(shape->capacity, shape->head_dim)
                               : snug_k_cache_elements(shape->capacity, shape->head_dim);
     bool each = shape->sequence == SNUG_SEQUENCE_KIND_TILE;
-    return snug_program_operand(b->program, kind, dtype, each ? 1 : 0, each ? 0 : shape->caches,
-                                elements * shape->kv_heads, "%s.%s", b->prefix, name);
+    int cache =
+        snug_program_operand(b->program, kind, dtype, each ? 1 : 0, each ? 0 : shape->caches,
+                             elements * shape->kv_heads, "%s.%s", b->prefix, name);
+    if (cache >= 0 && kind != SNUG_OPERAND_KIND_SCRATCH)
+        b->program->operands[cache].cache =
+            (struct snug_cache_shape){shape->kv_heads, shape->head_dim, shape->capacity, values};
+    return cache;
 }
 
 static struct snug_step *shaped_step(struct snug_builder *b, enum snug_op_kind op,

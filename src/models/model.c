@@ -5,10 +5,12 @@
 #include "base/clock.h"
 #include "models/internvl.h"
 #include "models/llama_vision.h"
+#include "models/placement.h"
 #include "models/weights.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const part_names[SNUG_PART_COUNT] = {"vision", "projector", "text", "lm_head"};
 
@@ -121,85 +123,6 @@ static enum snug_status new_model(const struct snug_folder *folder,
     return SNUG_STATUS_OK;
 }
 
-/* The weights stay where a converted folder's file is mapped. */
-static enum snug_status map_weights(struct snug_model *model, struct snug_safetensors *checkpoint,
-                                    struct snug_error *error)
-{
-    model->mapped = checkpoint;
-    return snug_safetensors_populate(checkpoint, error);
-}
-
-static int by_source_bytes(const void *a, const void *b)
-{
-    const struct snug_weight *x = *(struct snug_weight *const *)a,
-                             *y = *(struct snug_weight *const *)b;
-    if (x->source_bytes != y->source_bytes)
-        return x->source_bytes > y->source_bytes ? -1 : 1;
-    return x->offset < y->offset ? -1 : 1;
-}
-
-/* The weights in the order in which they are packed: the largest sources first, so that no source
- * lies in memory beside nearly all that is packed. NULL: refused. */
-static struct snug_weight **loading_order(const struct snug_model *model)
-{
-    struct snug_weight **order =
-        snug_alloc_array(model->allocator, model->weight_count, sizeof *order);
-    for (size_t i = 0; order && i < model->weight_count; i++)
-        order[i] = &model->weights[i];
-    if (order)
-        qsort(order, model->weight_count, sizeof *order, by_source_bytes);
-    return order;
-}
-
-static enum snug_status pack_weights(struct snug_model *model, struct snug_safetensors *checkpoint,
-                                     const char *folder, struct snug_pool *pool,
-                                     struct snug_error *error)
-{
-    struct snug_weight **order = loading_order(model);
-    enum snug_status status = SNUG_STATUS_OK;
-    if (!order)
-        return snug_error_memory(error, model->weight_count * sizeof *order, "the weights");
-    for (size_t i = 0; !status && i < model->weight_count; i++) {
-        struct snug_error local;
-        status = snug_weight_pack(order[i], model->region.base, pool, NULL, &local);
-        if (status) {
-            snug_error_set(error, status, "%s: %s", folder, local.message);
-            break;
-        }
-        order[i]->data = model->region.base + order[i]->offset;
-        snug_safetensors_discard(checkpoint,
-                                 order[i]->view); /* a hint: never a second copy in memory */
-        order[i]->view = NULL;
-    }
-    snug_free(model->allocator, order);
-    return status;
-}
-
-static enum snug_status load_weights(struct snug_model *model, const struct snug_folder *folder,
-                                     struct snug_pool *pool, struct snug_error *error)
-{
-    struct snug_safetensors *checkpoint = NULL;
-    enum snug_status status = snug_safetensors_open_folder(folder, &checkpoint, error);
-    if (!status)
-        status = find_weights(model, checkpoint, folder->path, error);
-    uint64_t available = snug_memory_available();
-    if (!status && model->weights_bytes > available) {
-        char want[24], have[24];
-        status = snug_error_set(error, SNUG_STATUS_DOES_NOT_FIT,
-                                "%s: the weights take %s, but only %s of memory is free",
-                                folder->path, snug_format_bytes(model->weights_bytes, want),
-                                snug_format_bytes(available, have));
-    }
-    if (!status && model->converted)
-        return map_weights(model, checkpoint, error);
-    if (!status)
-        status = model->device->take(model->device, model->weights_bytes, &model->region, error);
-    if (!status)
-        status = pack_weights(model, checkpoint, folder->path, pool, error);
-    snug_safetensors_close(checkpoint);
-    return status;
-}
-
 size_t snug_model_part_bytes(const struct snug_model *model, enum snug_part part)
 {
     size_t bytes = 0;
@@ -240,7 +163,7 @@ enum snug_status snug_model_load_bytes(const struct snug_model *model, size_t *b
     *bytes = model->weights_bytes;
     if (model->converted) /* mapped */
         return SNUG_STATUS_OK;
-    struct snug_weight **order = loading_order(model);
+    struct snug_weight **order = snug_loading_order(model);
     if (!order)
         return snug_error_memory(error, model->weight_count * sizeof *order, "the weights");
     for (size_t i = 0; i < model->weight_count; i++) {
@@ -304,21 +227,45 @@ void snug_model_weights_free(struct snug_model *model)
     model->weight_count = 0;
 }
 
+enum snug_status snug_model_open(const struct snug_folder *folder, const struct snug_device *device,
+                                 const struct snug_model_options *options,
+                                 const struct snug_allocator *allocator, struct snug_model **out,
+                                 struct snug_error *error)
+{
+    struct snug_model *model = NULL;
+    SNUG_TRY(new_model(folder, device, options, allocator, &model, error));
+    model->folder = snug_strdup(allocator, folder->path);
+    enum snug_status status =
+        model->folder ? SNUG_STATUS_OK
+                      : snug_error_memory(error, strlen(folder->path) + 1, "the model's name");
+    if (!status)
+        status = snug_safetensors_open_folder(folder, &model->source, error);
+    if (!status)
+        status = find_weights(model, model->source, folder->path, error);
+    if (status) {
+        snug_model_free(model);
+        return status;
+    }
+    *out = model;
+    return SNUG_STATUS_OK;
+}
+
 enum snug_status snug_model_load(const struct snug_folder *folder, const struct snug_device *device,
                                  struct snug_pool *pool, const struct snug_model_options *options,
                                  const struct snug_allocator *allocator, struct snug_model **out,
                                  struct snug_error *error)
 {
+    const struct snug_placing on_host = {0};
     double start = snug_clock_ms();
     struct snug_model *model = NULL;
-    SNUG_TRY(new_model(folder, device, options, allocator, &model, error));
-    enum snug_status status = load_weights(model, folder, pool, error);
+    SNUG_TRY(snug_model_open(folder, device, options, allocator, &model, error));
+    enum snug_status status = snug_model_hold(model, &on_host, pool, error);
     if (status) {
         snug_model_free(model);
         return status;
     }
-    if (model->config.family == SNUG_FAMILY_LLAMA_VISION)
-        model->alike_ratios = snug_llama_vision_alike(model);
+    if (!model->converted)
+        snug_close_source(model);
     model->load_ms = snug_clock_ms() - start;
     *out = model;
     return SNUG_STATUS_OK;
@@ -328,9 +275,10 @@ void snug_model_free(struct snug_model *model)
 {
     if (!model)
         return;
-    model->device->give(model->device, &model->region);
-    snug_safetensors_close(model->mapped);
+    snug_model_drop(model);
+    snug_close_source(model);
     snug_model_weights_free(model);
+    snug_free(model->allocator, model->folder);
     snug_free(model->allocator, model);
 }
 

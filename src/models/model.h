@@ -10,7 +10,7 @@
 #include "document/image.h"
 #include "formats/safetensors.h"
 #include "models/rope.h"
-#include "program/program.h"
+#include "program/placement.h"
 
 enum snug_family { SNUG_FAMILY_INTERNVL, SNUG_FAMILY_LLAMA_VISION };
 enum snug_layout_kind { SNUG_LAYOUT_KIND_HF, SNUG_LAYOUT_KIND_ORIGINAL };
@@ -93,7 +93,7 @@ const char *snug_parts_format(unsigned parts, char out[64]);
 struct snug_weight {
     const char *name;                    /* ours: "text.layer.3.q.weight" */
     const char *source;                  /* the checkpoint's tensor, for messages */
-    const struct snug_tensor_view *view; /* while loading */
+    const struct snug_tensor_view *view; /* while the source is open */
     int64_t n, k;          /* matrix [n, k]; vector or table of n elements if k == 0 */
     int64_t first_row;     /* of the source (the original layout stacks q, k, v) */
     enum snug_dtype dtype; /* as held: f32, f16, bf16; U8 if quantised */
@@ -101,8 +101,9 @@ struct snug_weight {
     bool copy;            /* of another weight: a tied head's own */
     bool as_stored;       /* a table in the stored type */
     size_t source_bytes;  /* of the file, read while it is packed */
-    size_t offset, bytes; /* in the region */
-    const void *data;
+    int space;            /* where it is held: the host (0) or a device (program/placement.h) */
+    size_t offset, bytes; /* in the region of that space */
+    const void *data;     /* there */
 };
 
 struct snug_model {
@@ -112,12 +113,18 @@ struct snug_model {
     char name[128];          /* last part of the folder's path */
     struct snug_model_config config;
     struct snug_model_options options; /* of a converted folder: as it was converted */
-    struct snug_safetensors *mapped; /* a converted folder: the weights lie there, not in region */
+    /* The checkpoint, while weights may be loaded from it again; of a converted folder the host's
+     * weights lie in it, not in a region. */
+    struct snug_safetensors *source;
+    char *folder;
     bool converted;
     struct snug_weight *weights;
     size_t weight_count;
-    struct snug_region region; /* of the weights */
-    size_t weights_bytes;
+    struct snug_region region;                     /* of the host's weights, */
+    const struct snug_device *pinned_by;           /* pinned by that device; NULL: plain memory */
+    struct snug_region on_device[SNUG_MAX_SPACES]; /* [1 ..]: of the devices' */
+    const struct snug_device *devices[SNUG_MAX_SPACES];
+    size_t weights_bytes;  /* of all, wherever they are */
     uint64_t alike_ratios; /* Llama: bit i: with aspect ratio id i, tiles that are not used are all
                               alike, so that one serves for all */
     int64_t parameters;
@@ -143,6 +150,23 @@ snug_model_load(const struct snug_folder *folder, const struct snug_device *devi
                 const struct snug_allocator *allocator, struct snug_model **out,
                 struct snug_error *error);
 void snug_model_free(struct snug_model *model); /* NULL allowed */
+
+/* The same in two steps, for models that are held now here, now there. open: everything but the
+ * weights' bytes; the checkpoint stays open, so that they can be loaded again whatever becomes of
+ * the folder. hold: gives back what was held, then loads every weight into its space: regions of
+ * devices, and for what stays on the host a region that the first device has pinned (without
+ * devices: plain memory, or the mapping of a converted folder). Errors: as above, DEVICE,
+ * DEVICE_LOST; nothing is held then. */
+struct snug_placing; /* models/placement.h */
+SNUG_CHECK_RESULT enum snug_status
+snug_model_open(const struct snug_folder *folder, const struct snug_device *device,
+                const struct snug_model_options *options, const struct snug_allocator *allocator,
+                struct snug_model **out, struct snug_error *error);
+SNUG_CHECK_RESULT enum snug_status snug_model_hold(struct snug_model *model,
+                                                   const struct snug_placing *placing,
+                                                   struct snug_pool *pool,
+                                                   struct snug_error *error);
+void snug_model_drop(struct snug_model *model);
 
 /* Only the list of weights with their sources, checked against a checkpoint, nothing loaded:
  * for `inspect` and `convert`. Fills weights, weight_count, weights_bytes and parameters of *model

@@ -1,6 +1,7 @@
 /* The text model that the families share, Qwen2 and Llama: a prompt's chunk, and a step of several
  * documents. Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "models/blocks.h"
+#include "models/placement.h"
 #include "models/weights.h"
 
 #include <stdio.h>
@@ -167,6 +168,7 @@ static void head_steps(struct snug_builder *b, const struct text_phase *phase, i
 {
     const struct snug_text_config *t = &b->model->config.text;
     snug_builder_prefix(b, "text");
+    b->program->unit = snug_model_unit(&b->model->config, "lm_head");
     if (!phase->all_logits) {
         int last = snug_builder_scratch(b, 0, 1, t->hidden, "last");
         struct snug_step *step = snug_program_step(b->program, SNUG_OP_KIND_LAST_ROW);
@@ -181,6 +183,8 @@ static void head_steps(struct snug_builder *b, const struct text_phase *phase, i
     phase->handles->logits = snug_program_operand(
         b->program, SNUG_OPERAND_KIND_SCRATCH, SNUG_DTYPE_F32, phase->all_logits ? 1 : 0,
         phase->all_logits ? 0 : 1, t->vocabulary, "logits");
+    if (phase->handles->logits >= 0)
+        b->program->operands[phase->handles->logits].output = true;
     snug_build_linear_into(b, normed, w, -1, phase->handles->logits);
 }
 

@@ -2,32 +2,33 @@
  * arguments. Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "program/execute.h"
 
+#include "program/cost.h"
+#include "program/transfer.h"
+
 #include <math.h>
 
 void *snug_executor_operand(const struct snug_executor *executor, int operand)
 {
-    if (operand < 0)
-        return NULL;
-    const struct snug_operand *o = &executor->program->operands[operand];
-    /* Weights are read only: no op writes to an operand it takes as input. */
-    return o->kind == SNUG_OPERAND_KIND_WEIGHT ? (void *)(uintptr_t)o->weight
-                                               : executor->region + o->offset;
+    return operand < 0 ? NULL : snug_placed_address(executor, SNUG_SPACE_HOST, -1, operand);
 }
 
-/* What the functions below share: the step, and the run it belongs to. */
+/* What the functions below share: the step, where it is computed, and the run it belongs to. */
 struct context {
     const struct snug_executor *executor;
     const struct snug_step *step;
+    int index, space; /* of the step */
     struct snug_run *run;
 };
 
 static void *in(const struct context *c, int i)
 {
-    return snug_executor_operand(c->executor, c->step->in[i]);
+    int index = c->step->in[i];
+    return index < 0 ? NULL : snug_placed_address(c->executor, c->space, c->index, index);
 }
 static void *out(const struct context *c, int i)
 {
-    return snug_executor_operand(c->executor, c->step->out[i]);
+    int index = c->step->out[i];
+    return index < 0 ? NULL : snug_placed_address(c->executor, c->space, c->index, index);
 }
 static const struct snug_operand *operand(const struct context *c, int index)
 {
@@ -35,12 +36,18 @@ static const struct snug_operand *operand(const struct context *c, int index)
 }
 static int64_t rows_of(const struct context *c, int index)
 {
-    const struct snug_operand *o = operand(c, index);
-    return o->rows_per_unit * c->run->units + o->fixed_rows;
+    return snug_run_rows(operand(c, index), c->run);
 }
 static int64_t cols_of(const struct context *c, int index)
 {
     return operand(c, index)->cols;
+}
+static bool all_finite(const float *data, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(data[i]))
+            return false;
+    return true;
 }
 
 static enum snug_status run_patches(const struct context *c)
@@ -94,6 +101,7 @@ static enum snug_status run_store_rows(const struct context *c)
         return SNUG_STATUS_SHAPE;
     memcpy((float *)out(c, 0) + c->run->first_row * cols, in(c, 0),
            (size_t)(rows * cols) * sizeof(float));
+    c->run->state_non_finite |= !all_finite(in(c, 0), rows * cols);
     return SNUG_STATUS_OK;
 }
 
@@ -108,6 +116,9 @@ static enum snug_status run_store_columns(const struct context *c)
     for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < cols; i++)
             y[r * width + i * stride] = x[r * cols + i];
+    if (c->run->valid_rows && c->run->valid_rows < rows)
+        rows = c->run->valid_rows;
+    c->run->state_non_finite |= !all_finite(x, rows * cols);
     return SNUG_STATUS_OK;
 }
 
@@ -481,34 +492,137 @@ static bool is_traced(const struct snug_step *step)
            (step->op != SNUG_OP_KIND_STORE_COLUMNS || step->label);
 }
 
+/* A step's first output where it can be read, for a trace. */
+static enum snug_status trace_step(const struct context *c, struct snug_error *error)
+{
+    const struct snug_executor *e = c->executor;
+    int64_t rows = rows_of(c, c->step->out[0]), cols = cols_of(c, c->step->out[0]);
+    const char *name = snug_step_name(e->program, c->step);
+    size_t bytes = (size_t)(rows * cols) * sizeof(float);
+    float *copy = NULL, *data = out(c, 0);
+    if (c->space != SNUG_SPACE_HOST) {
+        copy = data = snug_alloc(e->allocator, bytes);
+        if (!copy)
+            return snug_error_memory(error, bytes, "a trace");
+        enum snug_status status = snug_copy_out(e, c->space, copy, out(c, 0), bytes, error);
+        if (status) {
+            snug_free(e->allocator, copy);
+            return status;
+        }
+    }
+    bool goes_on = e->trace(e->trace_context, c->step, name, data, rows, cols);
+    snug_free(e->allocator, copy);
+    if (goes_on)
+        return SNUG_STATUS_OK;
+    return snug_error_set(error, SNUG_STATUS_INTERRUPTED, "%s: stopped after step %d",
+                          e->program->phases[c->run->phase].name, c->index);
+}
+
+static enum snug_status launch(const struct context *c, struct snug_error *error)
+{
+    const struct snug_device *device = c->executor->devices[c->space];
+    struct snug_work work = snug_step_work(c->executor->program, c->step, c->run);
+    return device->launch(device, &work, error);
+}
+
+static enum snug_status run_one(const struct snug_executor *executor, struct snug_run *run,
+                                int index, struct snug_error *error)
+{
+    const struct snug_step *step = &executor->program->steps[index];
+    int space = executor->placed->compute[index];
+    struct context c = {executor, step, index, space, run};
+    const char *phase = executor->program->phases[run->phase].name;
+    if (step->needs_picture && run->no_picture)
+        return SNUG_STATUS_OK;
+    if (executor->goes_on && !executor->goes_on(executor->goes_on_context))
+        return snug_error_set(error, SNUG_STATUS_INTERRUPTED, "interrupted");
+    if (space != SNUG_SPACE_HOST)
+        SNUG_TRY(launch(&c, error));
+    enum snug_status status = run_step[step->op](&c);
+    if (space != SNUG_SPACE_HOST && executor->devices[space]->launched)
+        executor->devices[space]->launched(executor->devices[space]);
+    if (status)
+        return snug_error_set(error, status, "%s: step %d (%s -> %s): operands do not go together",
+                              phase, index, snug_op_kind_name(step->op),
+                              snug_step_name(executor->program, step));
+    return executor->trace && is_traced(step) ? trace_step(&c, error) : SNUG_STATUS_OK;
+}
+
+static enum snug_status act(const struct snug_executor *executor, struct snug_run *run,
+                            const struct snug_action *action, struct snug_error *error)
+{
+    switch ((enum snug_action_kind)action->kind) {
+    case SNUG_ACTION_RUN:
+        return run_one(executor, run, action->index, error);
+    case SNUG_ACTION_COPY:
+        return snug_copy_operand(executor, run, action, error);
+    case SNUG_ACTION_FETCH:
+        return snug_fetch(executor, run, action->index, error);
+    case SNUG_ACTION_JOIN:
+        return snug_join(executor, run, action->index, error);
+    case SNUG_ACTION_STORE:
+        return snug_store_back(executor, run, action->index, error);
+    }
+    return SNUG_STATUS_OK;
+}
+
+/* Which step an action belongs to, for messages. */
+static int step_of(const struct snug_executor *executor, const struct snug_action *action)
+{
+    const struct snug_placed *p = executor->placed;
+    const struct snug_action *end = p->actions + p->action_count;
+    for (const struct snug_action *a = action; a < end; a++)
+        if (a->kind == SNUG_ACTION_RUN)
+            return a->index;
+    return p->program->step_count - 1;
+}
+
+static enum snug_status act_all(const struct snug_executor *executor, struct snug_run *run,
+                                struct snug_error *error)
+{
+    const struct snug_placed *p = executor->placed;
+    for (int a = p->phase_actions[run->phase]; a < p->phase_actions[run->phase + 1]; a++) {
+        enum snug_status status = act(executor, run, &p->actions[a], error);
+        if (status != SNUG_STATUS_DEVICE && status != SNUG_STATUS_DEVICE_LOST) {
+            SNUG_TRY(status);
+            continue;
+        }
+        int step = step_of(executor, &p->actions[a]);
+        return snug_error_prefix(error, status, "%s: step %d (%s)",
+                                 p->program->phases[run->phase].name, step,
+                                 snug_op_kind_name(p->program->steps[step].op));
+    }
+    return SNUG_STATUS_OK;
+}
+
+/* A dry run: what every space must hold is checked, and each device is told of one launch. */
+static enum snug_status run_dry(const struct snug_executor *executor, const struct snug_run *run,
+                                struct snug_error *error)
+{
+    const struct snug_work none = {0};
+    for (int space = 0; space < executor->placed->spaces; space++) {
+        SNUG_TRY(snug_dry_run(&executor->dry[space], run->phase, run->units, error));
+        if (space)
+            SNUG_TRY(executor->devices[space]->launch(executor->devices[space], &none, error));
+    }
+    return SNUG_STATUS_OK;
+}
+
 enum snug_status snug_execute(const struct snug_executor *executor, struct snug_run *run,
                               struct snug_error *error)
 {
     const struct snug_program *program = executor->program;
     SNUG_ASSERT(run->phase >= 0 && run->phase < program->phase_count);
-    const struct snug_phase *phase = &program->phases[run->phase];
-    SNUG_ASSERT(run->units >= 1 && run->units <= phase->max_units);
+    SNUG_ASSERT(run->units >= 1 && run->units <= program->phases[run->phase].max_units);
     if (executor->dry)
-        return snug_dry_run(executor->dry, run->phase, run->units, error);
-    for (int s = phase->first_step; s < phase->first_step + phase->step_count; s++) {
-        const struct snug_step *step = &program->steps[s];
-        struct context c = {executor, step, run};
-        if (step->needs_picture && run->no_picture)
-            continue;
-        if (executor->goes_on && !executor->goes_on(executor->goes_on_context))
-            return snug_error_set(error, SNUG_STATUS_INTERRUPTED, "interrupted");
-        enum snug_status status = run_step[step->op](&c);
-        if (status)
-            return snug_error_set(
-                error, status, "%s: step %d (%s -> %s): operands do not go together", phase->name,
-                s, snug_op_kind_name(step->op), snug_step_name(program, step));
-        if (executor->trace && is_traced(step) &&
-            !executor->trace(executor->trace_context, step, snug_step_name(program, step),
-                             out(&c, 0), rows_of(&c, step->out[0]), cols_of(&c, step->out[0])))
-            return snug_error_set(error, SNUG_STATUS_INTERRUPTED, "%s: stopped after step %d",
-                                  phase->name, s);
+        return run_dry(executor, run, error);
+    enum snug_status status = act_all(executor, run, error);
+    for (int space = 1; space < executor->placed->spaces; space++) {
+        const struct snug_device *device = executor->devices[space];
+        enum snug_status done = device->synchronise(device, status ? NULL : error);
+        status = status ? status : done;
     }
-    return SNUG_STATUS_OK;
+    return status;
 }
 
 /* ---- blame ---- */
@@ -540,7 +654,7 @@ enum snug_status snug_execute_blame(const struct snug_executor *executor,
     struct snug_run again = *run;
     traced.trace = find_non_finite;
     traced.trace_context = &blame;
-    again.kv_non_finite = false;
+    again.kv_non_finite = again.state_non_finite = false;
     enum snug_status status = snug_execute(&traced, &again, error);
     if (status && !blame.step)
         return status;

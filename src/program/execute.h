@@ -4,7 +4,9 @@
 #define SNUG_PROGRAM_EXECUTE_H
 
 #include "base/limits.h"
+#include "device/device.h"
 #include "ops/op.h"
+#include "program/placement.h"
 #include "program/timeline.h"
 
 /* Called after a step that wrote a matrix (not for caches). name: snug_step_name. data: [rows,
@@ -14,12 +16,15 @@ typedef bool snug_trace_fn(void *context, const struct snug_step *step, const ch
 
 struct snug_executor {
     const struct snug_program *program;
+    const struct snug_placed *placed;                   /* of that program */
+    const struct snug_device *devices[SNUG_MAX_SPACES]; /* [0] is not looked at */
+    unsigned char *regions[SNUG_MAX_SPACES];            /* base of the planned region of each */
     const struct snug_ops *ops;
     struct snug_pool *pool; /* may be NULL */
-    unsigned char *region;  /* base of the planned region */
-    struct snug_dry *dry;   /* not NULL: nothing is computed (program/timeline.h) */
+    struct snug_dry *dry;   /* [spaces]; not NULL: nothing is computed (program/timeline.h) */
     snug_trace_fn *trace;   /* may be NULL */
     void *trace_context;
+    const struct snug_allocator *allocator; /* for traces of what lies on a device */
     bool (*goes_on)(void *context); /* asked between steps; false: INTERRUPTED. May be NULL */
     void *goes_on_context;
 };
@@ -27,7 +32,8 @@ struct snug_executor {
 struct snug_run {
     int phase;
     int64_t units;          /* tiles or tokens of this run, 1 .. max_units */
-    int64_t first_position; /* text, one sequence: position of the first token */
+    int64_t first_position; /* text: position of the first token; of several documents the furthest,
+                               for estimates of time alone */
     int64_t slot;           /* text, one sequence: its cache */
     int64_t first_row;      /* vision: row of the features where this micro-batch goes */
     int64_t valid_rows;     /* Llama's tower: rows of the picture's own tiles, which come first */
@@ -35,13 +41,16 @@ struct snug_run {
     bool kv_non_finite;     /* out: a key or value that is not finite was stored in a text cache */
     int kv_step;            /* out: by which step first, if so */
     bool non_finite_rows[SNUG_MAX_PARALLEL]; /* out: whose, by row; of one sequence the first */
+    bool state_non_finite; /* out: features or states were stored that are not finite */
+    uint64_t fetched[SNUG_MAX_SPACES][2]; /* private: last copy into each staging buffer */
 };
 
-/* Where an operand lies. */
+/* Where an operand lies on the host: what the caller writes, and what it reads. */
 void *snug_executor_operand(const struct snug_executor *executor, int operand);
 
-/* Allocates nothing. Errors: SHAPE (from an op), INTERRUPTED (trace or goes_on said so); the
- * message names the step. */
+/* Allocates nothing, but for traces from a device. When it returns nothing is queued any more, also
+ * after a failure. Errors: SHAPE (from an op), INTERRUPTED (trace or goes_on said so), DEVICE and
+ * DEVICE_LOST; the message names the step. */
 SNUG_CHECK_RESULT enum snug_status snug_execute(const struct snug_executor *executor,
                                                 struct snug_run *run, struct snug_error *error);
 

@@ -142,7 +142,8 @@ struct snug_step *snug_program_step(struct snug_program *program, enum snug_op_k
         step = &program->steps[program->step_count++];
         program->phases[program->phase_count - 1].step_count++;
     }
-    *step = (struct snug_step){.op = op, .in = {-1, -1, -1, -1, -1, -1}, .out = {-1, -1}};
+    *step = (struct snug_step){
+        .op = op, .unit = program->unit, .in = {-1, -1, -1, -1, -1, -1}, .out = {-1, -1}};
     return step;
 }
 

@@ -26,6 +26,13 @@ enum snug_operand_kind {
     SNUG_OPERAND_KIND_LASTING,
 };
 
+/* What a cache of keys or values holds, per document: [heads][panels] (ops/op.h). */
+struct snug_cache_shape {
+    int64_t heads, head_dim,
+        capacity; /* heads 0: the operand is no cache that outlives its phase */
+    bool values;
+};
+
 /* A matrix of rows_per_unit * units + fixed_rows rows by cols elements. Panels (weights, keys,
  * values) count as one row of their packed elements. */
 struct snug_operand {
@@ -33,9 +40,11 @@ struct snug_operand {
     enum snug_operand_kind kind;
     enum snug_dtype dtype;
     int64_t rows_per_unit, fixed_rows, cols;
-    size_t bytes;              /* of the largest run, or of the weight */
-    const void *weight;        /* WEIGHT: where it lies */
-    enum snug_quant quant;     /* WEIGHT: a quantised matrix, its scales behind its integers */
+    size_t bytes;          /* of the largest run, or of the weight */
+    const void *weight;    /* WEIGHT: where it lies */
+    enum snug_quant quant; /* WEIGHT: a quantised matrix, its scales behind its integers */
+    struct snug_cache_shape cache;
+    bool output;               /* the caller reads it when its phase has run */
     int first_step, last_step; /* of the whole timeline; -1: never used */
     size_t offset;             /* in the region; set by snug_layout_make */
 };
@@ -101,6 +110,7 @@ struct snug_step {
     bool transposed;              /* pixel shuffle */
     bool complement;              /* add_rows: 1 - tanh(gate) */
     bool needs_picture;           /* left out of runs without one (cross-attention layers) */
+    int unit; /* which part of the model it belongs to: what is placed as a whole (placement.h) */
 };
 
 #define SNUG_MAX_PHASES 4
@@ -118,6 +128,7 @@ struct snug_program {
     int operand_count, operand_capacity, step_count, step_capacity;
     struct snug_phase phases[SNUG_MAX_PHASES];
     int phase_count;
+    int unit;                     /* of the steps added next */
     bool out_of_memory, overflow; /* sticky; snug_program_finish reports them */
 };
 

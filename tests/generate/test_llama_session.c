@@ -468,8 +468,8 @@ static void test_dry(void **state)
                     assert_ok(snug_session_step(&session, 5, &logits, &error));
             }
             assert_int_equal(session.takes, 1);
-            assert_true(session.dry.runs > 20 * 9);
-            assert_true(session.dry.high_water <= session.peak_bytes);
+            assert_true(session.dry[0].runs > 20 * 9);
+            assert_true(session.dry[0].high_water <= session.peak_bytes);
             snug_session_free(&session);
             snug_model_free(outline);
             world_close(&w);

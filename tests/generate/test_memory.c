@@ -197,15 +197,15 @@ static void test_dry_documents(void **state)
         if (i == 0)
             tiles = 13, text = 400, answer = 200;
         run_dry(&session, tiles, text, answer);
-        high = high ? high : session.dry.high_water;
-        if (session.dry.high_water != high)
-            fail_msg("document %lld: %zu, not %zu", (long long)i, session.dry.high_water, high);
+        high = high ? high : session.dry[0].high_water;
+        if (session.dry[0].high_water != high)
+            fail_msg("document %lld: %zu, not %zu", (long long)i, session.dry[0].high_water, high);
     }
     assert_true(high <= session.peak_bytes && high + SNUG_REGION_ALIGNMENT > session.peak_bytes);
     assert_int_equal(counting.requests, 0);
     assert_int_equal(session.takes, 1);
     print_message("%lld dry documents, %llu runs of a phase, high-water mark %zu\n",
-                  (long long)documents, (unsigned long long)session.dry.runs, high);
+                  (long long)documents, (unsigned long long)session.dry[0].runs, high);
     session.allocator = snug_allocator_heap();
     snug_session_free(&session);
     snug_model_free(model);
@@ -241,8 +241,8 @@ static void test_dry_llama(void **state)
         for (int step = 0; step < 3; step++)
             assert_ok(snug_session_step(&session, 7, &logits, &error));
         snug_session_end(&session, 0);
-        high = high ? high : session.dry.high_water;
-        assert_int_equal(session.dry.high_water, high);
+        high = high ? high : session.dry[0].high_water;
+        assert_int_equal(session.dry[0].high_water, high);
     }
     assert_true(high <= session.peak_bytes && high + SNUG_REGION_ALIGNMENT > session.peak_bytes);
     assert_int_equal(session.takes, 1);
