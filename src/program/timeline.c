@@ -8,7 +8,7 @@
 
 const char *snug_use_name(enum snug_use use)
 {
-    static const char *const names[SNUG_USE_COUNT] = {"scratch", "features", "kv_cache"};
+    static const char *const names[SNUG_USE_COUNT] = {"scratch", "features", "kv_cache", "staging"};
     return names[use];
 }
 
@@ -17,16 +17,30 @@ static size_t aligned(size_t bytes)
     return (bytes + SNUG_REGION_ALIGNMENT - 1) / SNUG_REGION_ALIGNMENT * SNUG_REGION_ALIGNMENT;
 }
 
+static bool within_a_phase(const struct snug_program *program, const struct snug_operand *o)
+{
+    for (int p = 0; p < program->phase_count; p++) {
+        const struct snug_phase *phase = &program->phases[p];
+        if (o->first_step >= phase->first_step)
+            if (o->last_step < phase->first_step + phase->step_count)
+                return true;
+    }
+    return false;
+}
+
+/* Features that leave the space within the phase that makes them come and go like scratch. */
 static enum snug_use use_of(const struct snug_program *program, int index)
 {
     const struct snug_operand *o = &program->operands[index];
     if (o->kind != SNUG_OPERAND_KIND_STATE && o->kind != SNUG_OPERAND_KIND_LASTING)
         return SNUG_USE_SCRATCH;
+    if (o->cache.heads)
+        return SNUG_USE_CACHE;
     for (int s = 0; s < program->step_count; s++)
         for (int i = 0; i < SNUG_STEP_OUTPUTS; i++)
-            if (program->steps[s].out[i] == index && program->steps[s].op == SNUG_OP_KIND_KV_STORE)
-                return SNUG_USE_CACHE;
-    return SNUG_USE_FEATURES;
+            if (program->steps[s].out[i] == index)
+                return within_a_phase(program, o) ? SNUG_USE_SCRATCH : SNUG_USE_FEATURES;
+    return SNUG_USE_STAGING; /* no step names it */
 }
 
 /* ---- the timeline ---- */
@@ -35,6 +49,7 @@ static void add_operand(struct snug_timeline *t, int index)
 {
     const struct snug_operand *o = &t->program->operands[index];
     enum snug_use use = use_of(t->program, index);
+    bool comes_and_goes = use == SNUG_USE_SCRATCH || use == SNUG_USE_STAGING;
     if (use != SNUG_USE_SCRATCH) {
         t->own_bytes[use] += aligned(o->bytes);
         t->own_requested[use] += o->bytes;
@@ -44,8 +59,8 @@ static void add_operand(struct snug_timeline *t, int index)
         t->moments[s].bytes[use] += aligned(o->bytes);
         t->moments[s].live_bytes += aligned(o->bytes);
         t->moments[s].requested_bytes += o->bytes;
-        t->moments[s].scratch_requested += use == SNUG_USE_SCRATCH ? o->bytes : 0;
-        t->moments[s].scratch_operands += use == SNUG_USE_SCRATCH;
+        t->moments[s].scratch_requested += comes_and_goes ? o->bytes : 0;
+        t->moments[s].scratch_operands += comes_and_goes;
     }
 }
 
@@ -83,9 +98,10 @@ static void find_peaks(struct snug_timeline *t)
                 t->phase_peak_step[p] = s;
             if (m->live_bytes > t->moments[t->peak_step].live_bytes)
                 t->peak_step = s;
-            if (m->bytes[SNUG_USE_SCRATCH] <= t->phase_scratch_bytes[p])
+            size_t scratch = m->bytes[SNUG_USE_SCRATCH] + m->bytes[SNUG_USE_STAGING];
+            if (scratch <= t->phase_scratch_bytes[p])
                 continue;
-            t->phase_scratch_bytes[p] = m->bytes[SNUG_USE_SCRATCH];
+            t->phase_scratch_bytes[p] = scratch;
             t->phase_scratch_requested[p] = m->scratch_requested;
             t->phase_operands[p] = m->scratch_operands;
         }

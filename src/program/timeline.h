@@ -10,9 +10,10 @@ enum snug_use {
     SNUG_USE_SCRATCH,  /* intermediate results and what the caller writes before a phase */
     SNUG_USE_FEATURES, /* what the tower saw, until the prompt has been read */
     SNUG_USE_CACHE,    /* keys and values of the text */
+    SNUG_USE_STAGING,  /* buffers through which the host's operands come (placement.h) */
     SNUG_USE_COUNT
 };
-const char *snug_use_name(enum snug_use use); /* "scratch", "features", "kv_cache" */
+const char *snug_use_name(enum snug_use use); /* "scratch", "features", "kv_cache", "staging" */
 
 /* One step. Bytes are rounded up to SNUG_REGION_ALIGNMENT, but for requested_bytes. */
 struct snug_moment {
@@ -32,7 +33,7 @@ struct snug_timeline {
     int phase_peak_step[SNUG_MAX_PHASES]; /* the same within each phase */
     /* All operands of a use that outlives phases. */
     size_t own_bytes[SNUG_USE_COUNT], own_requested[SNUG_USE_COUNT], own_count[SNUG_USE_COUNT];
-    /* Most scratch alive at a step of a phase, and how many operands that is. */
+    /* Most scratch (and staging) alive at a step of a phase, and how many operands that is. */
     size_t phase_scratch_bytes[SNUG_MAX_PHASES], phase_scratch_requested[SNUG_MAX_PHASES],
         phase_operands[SNUG_MAX_PHASES];
 };
