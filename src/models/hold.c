@@ -116,10 +116,12 @@ static void lay_out(struct snug_model *model)
 static enum snug_status take_host(struct snug_model *model, const struct snug_placing *placing,
                                   struct snug_error *error)
 {
-    size_t bytes = snug_model_space_bytes(model, SNUG_SPACE_HOST);
+    size_t all[SNUG_MAX_SPACES];
     uint64_t available = snug_memory_available();
     char want[24], have[24];
     bool dry = placing->device_count && placing->devices[1]->dry;
+    snug_placing_weight_bytes(placing, model, all);
+    size_t bytes = all[SNUG_SPACE_HOST];
     if (!bytes)
         return SNUG_STATUS_OK;
     if (bytes > available && !dry)
@@ -140,12 +142,13 @@ static enum snug_status take_host(struct snug_model *model, const struct snug_pl
 static enum snug_status take_regions(struct snug_model *model, const struct snug_placing *placing,
                                      struct snug_error *error)
 {
+    size_t bytes[SNUG_MAX_SPACES];
+    snug_placing_weight_bytes(placing, model, bytes);
     for (int space = 1; space < snug_placing_spaces(placing); space++) {
         const struct snug_device *device = placing->devices[space];
-        size_t bytes = snug_model_space_bytes(model, space);
         model->devices[space] = device;
-        if (bytes)
-            SNUG_TRY(device->take(device, bytes, &model->on_device[space], error));
+        if (bytes[space])
+            SNUG_TRY(device->take(device, bytes[space], &model->on_device[space], error));
     }
     return take_host(model, placing, error);
 }

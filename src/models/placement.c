@@ -160,14 +160,17 @@ void snug_placing_weights(const struct snug_placing *placing, struct snug_model 
     }
 }
 
-size_t snug_model_space_bytes(const struct snug_model *model, int space)
+void snug_placing_weight_bytes(const struct snug_placing *placing, const struct snug_model *model,
+                               size_t bytes[SNUG_MAX_SPACES])
 {
-    size_t bytes = 0;
-    for (size_t i = 0; i < model->weight_count; i++)
-        if (model->weights[i].space == space)
-            bytes += (model->weights[i].bytes + SNUG_REGION_ALIGNMENT - 1) / SNUG_REGION_ALIGNMENT *
-                     SNUG_REGION_ALIGNMENT;
-    return bytes;
+    struct units u;
+    find_units(&u, placing, model);
+    memset(bytes, 0, SNUG_MAX_SPACES * sizeof *bytes);
+    for (size_t i = 0; i < model->weight_count; i++) {
+        const struct snug_weight *w = &model->weights[i];
+        bytes[home_of(&u, snug_model_unit(&model->config, w->name))] +=
+            (w->bytes + SNUG_REGION_ALIGNMENT - 1) / SNUG_REGION_ALIGNMENT * SNUG_REGION_ALIGNMENT;
+    }
 }
 
 /* A layer's keys and values lie where they are used, unless the host must hold them: because it was

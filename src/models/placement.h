@@ -38,8 +38,9 @@ int snug_placing_half_the_layers(const struct snug_model *model);
 
 /* Where each weight lies: writes weight->space of every weight. */
 void snug_placing_weights(const struct snug_placing *placing, struct snug_model *model);
-/* Bytes of the weights that lie in a space by weight->space, each aligned. */
-size_t snug_model_space_bytes(const struct snug_model *model, int space);
+/* Bytes of the weights that would lie in each space, each aligned. */
+void snug_placing_weight_bytes(const struct snug_placing *placing, const struct snug_model *model,
+                               size_t bytes[SNUG_MAX_SPACES]);
 /* home and compute for a program of this model: arrays of operand_count and step_count bytes. */
 void snug_placing_program(const struct snug_placing *placing, const struct snug_model *model,
                           const struct snug_program *program, unsigned char *home,
