@@ -78,6 +78,23 @@ static void test_refusal(void **state)
     snug_sim_close(device);
 }
 
+/* The device has room, this machine has not. */
+static void test_host_refuses(void **state)
+{
+    (void)state;
+    struct snug_sim_options options = small();
+    options.capacity_bytes = UINT64_C(1) << 50;
+    const struct snug_device *device = open_device(&options);
+    struct snug_region region = {0};
+    assert_int_equal(device->take(device, (size_t)1 << 50, &region, NULL), SNUG_STATUS_MEMORY);
+    assert_null(region.base);
+    assert_bytes(free_bytes(device), UINT64_C(1) << 50, "free");
+    assert_bytes(snug_sim_figures(device).refused, 1, "refused");
+    region = take(device, MIB(1));
+    device->give(device, &region);
+    snug_sim_close(device);
+}
+
 static void test_many_regions(void **state)
 {
     (void)state;
@@ -479,6 +496,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rounding),
                                        cmocka_unit_test(test_refusal),
+                                       cmocka_unit_test(test_host_refuses),
                                        cmocka_unit_test(test_many_regions),
                                        cmocka_unit_test(test_neighbour),
                                        cmocka_unit_test(test_dry),

@@ -52,7 +52,7 @@ static void test_failed_copies(void **state)
     struct snug_error error = {0};
     uint64_t tickets[5];
     const struct snug_sim_fault faults[] = {{SNUG_SIM_CALL_COPY_TO, 2, 1, false},
-                                            {SNUG_SIM_CALL_COPY_TO, 4, 1, false}};
+                                            {SNUG_SIM_CALL_COPY_TO, 5, 1, false}};
     memset(bench.pinned.base, 9, 100);
     for (int synchronise = 0; synchronise < 2; synchronise++) {
         memset(bench.region.base, 1, 100);
@@ -63,13 +63,13 @@ static void test_failed_copies(void **state)
         assert_ok(device->join(device, tickets[0], &error));
         if (!synchronise) {
             assert_int_equal(device->join(device, tickets[2], &error), SNUG_STATUS_DEVICE);
-            assert_ok(device->join(device, tickets[2], &error)); /* told already */
+            assert_ok(device->join(device, tickets[3], &error)); /* told already */
         }
         assert_int_equal(device->synchronise(device, &error), SNUG_STATUS_DEVICE);
         assert_ok(device->synchronise(device, &error));
         assert_ok(device->join(device, tickets[4], &error));
         for (size_t i = 0; i < 100; i++) {
-            unsigned char expected = i / 10 == 1 || i / 10 == 3 || i >= 50 ? 1 : 9;
+            unsigned char expected = i / 10 == 1 || i / 10 == 4 || i >= 50 ? 1 : 9;
             if (bench.region.base[i] != expected)
                 fail_msg("byte %zu is %d, not %d", i, bench.region.base[i], expected);
         }
