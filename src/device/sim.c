@@ -317,7 +317,7 @@ static enum snug_status sim_copy(const struct snug_device *device, const struct 
     bool failed = status == SNUG_STATUS_DEVICE;
     snug_sim_copies_queue(sim, copy, failed);
 
-    double took = sim->options.copy_us * 1e-3 + takes_ms((double)copy->bytes * (double)copy->rows,
+    double took = sim->options.copy_us / 1000 + takes_ms((double)copy->bytes * (double)copy->rows,
                                                          sim->options.link_gbs * sim->link_factor);
     sim->copy_end_ms = now_ms(sim) + took;
     sim->figures.copy_ms += took;
@@ -389,7 +389,7 @@ static enum snug_status sim_launch(const struct snug_device *device, const struc
     double took = fmax(takes_ms(work->bytes, options->read_gbs),
                        fmax(takes_ms(work->f32_flops, options->f32_gflops),
                             takes_ms(work->int8_ops, options->int8_gops)));
-    took += options->launch_us * 1e-3;
+    took += options->launch_us / 1000;
     sim->launch_end_ms += took;
     sim->figures.launch_ms += took;
     snug_sim_set_launching(sim, true);
