@@ -36,8 +36,11 @@ static struct snug_sim *sim_of(const struct snug_device *device)
 
 /* ---- loss ---- */
 
-static enum snug_status lost_error(const struct snug_sim *sim, struct snug_error *error)
+/* Whoever is told knows: from now on what it had pinned is out of reach, too. Before that a program
+ * cannot know, and may be writing there. */
+static enum snug_status lost_error(struct snug_sim *sim, struct snug_error *error)
 {
+    snug_sim_forget(sim, true);
     return snug_error_set(error, SNUG_STATUS_DEVICE_LOST, "%s: the device is lost",
                           sim->options.name);
 }
@@ -48,7 +51,7 @@ static void lose(struct snug_sim *sim, uint64_t resets_to_fail)
     if (sim->lost)
         return;
     snug_sim_copies_abandon(sim);
-    snug_sim_forget(sim);
+    snug_sim_forget(sim, false);
     sim->lost = true;
     sim->first_failed = sim->last_failed = 0;
     sim->figures.losses++;

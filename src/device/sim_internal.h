@@ -84,8 +84,9 @@ SNUG_CHECK_RESULT enum snug_status snug_sim_map(struct snug_sim *sim, size_t byt
                                                 struct snug_error *error);
 /* Takes it out and unmaps it; true if it counted until now. */
 bool snug_sim_unmap(struct snug_sim *sim, struct snug_region *region);
-/* Every region out of reach, for good. No copy may be under way. */
-void snug_sim_forget(struct snug_sim *sim);
+/* Every region of the device out of reach, for good, and with `host` what it had pinned. No copy
+ * may be under way. */
+void snug_sim_forget(struct snug_sim *sim, bool host);
 SNUG_CHECK_RESULT enum snug_status snug_sim_touch(const struct snug_device *device,
                                                   const struct snug_region *region,
                                                   struct snug_error *error);

@@ -108,12 +108,12 @@ bool snug_sim_unmap(struct snug_sim *sim, struct snug_region *region)
     return counted;
 }
 
-void snug_sim_forget(struct snug_sim *sim)
+void snug_sim_forget(struct snug_sim *sim, bool host)
 {
     lock(sim);
     for (int i = 0; i < SNUG_SIM_MAX_REGIONS; i++) {
         struct snug_sim_region *entry = &sim->regions[i];
-        if (!entry->region.base || entry->lost)
+        if (!entry->region.base || entry->lost || (entry->host && !host))
             continue;
         protect(&entry->region, false);
         entry->lost = true;
@@ -126,9 +126,11 @@ enum snug_status snug_sim_touch(const struct snug_device *device, const struct s
                                 struct snug_error *error)
 {
     struct snug_sim *sim = device->context;
-    if (sim->lost)
+    if (sim->lost) {
+        snug_sim_forget(sim, true);
         return snug_error_set(error, SNUG_STATUS_DEVICE_LOST, "%s: the device is lost",
                               device->name);
+    }
     if (sim->options.dry)
         return SNUG_STATUS_OK;
     bool launching = sim->launching;

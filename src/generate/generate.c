@@ -65,37 +65,112 @@ static void stop_clock(struct snug_answering *answer)
     answer->out->decode_ms = snug_clock_ms() - answer->decode_start_ms;
 }
 
-enum snug_status snug_answering_start(struct snug_answering *answer, struct snug_session *session,
-                                      const int32_t *prompt, int64_t count,
-                                      const struct snug_generation_options *options,
-                                      struct snug_generation *out, struct snug_error *error)
+enum snug_status snug_answering_init(struct snug_answering *answer, const struct snug_model *model,
+                                     const struct snug_request *request,
+                                     const struct snug_allocator *allocator,
+                                     struct snug_error *error)
 {
+    const struct snug_generation_options *options = &request->options;
+    *answer = (struct snug_answering){
+        .options = *options, .out = request->out, .slot = -1, .request = *request};
+    request->out->count = 0;
+    request->out->finish = SNUG_FINISH_LENGTH;
+    enum snug_status status = snug_sampler_init(&answer->sampler, &options->sampling,
+                                                model->config.text.vocabulary, allocator, error);
+    answer->sampler.document = options->document;
+    return status;
+}
+
+/* The prompt, in the slot of the session's document, and the first token. */
+static enum snug_status read_prompt(struct snug_answering *answer, struct snug_session *session,
+                                    struct snug_error *error)
+{
+    const struct snug_request *request = &answer->request;
     const float *logits;
     double start = snug_clock_ms();
-    *answer = (struct snug_answering){.options = *options, .out = out, .slot = session->current};
-    out->count = 0;
-    out->finish = SNUG_FINISH_LENGTH;
+    answer->slot = session->current;
     enum snug_status status =
-        snug_sampler_init(&answer->sampler, &options->sampling,
-                          session->model->config.text.vocabulary, session->allocator, error);
-    answer->sampler.document = options->document;
-    if (!status)
-        status = snug_session_prompt(session, prompt, count, &logits, error);
+        snug_session_prompt(session, request->prompt, request->prompt_count, &logits, error);
     answer->decode_start_ms = snug_clock_ms();
-    out->prefill_ms = answer->decode_start_ms - start;
-    if (!status && options->max_new_tokens < 1)
+    answer->out->prefill_ms = answer->decode_start_ms - start;
+    if (!status && answer->options.max_new_tokens < 1)
         answer->over = true;
     else if (!status) {
         status = take(answer, session, logits, error);
         if (status == SNUG_STATUS_NON_FINITE)
             status = snug_session_blame(session, answer->slot, error);
     }
+    stop_clock(answer);
+    return status;
+}
+
+enum snug_status snug_answering_start(struct snug_answering *answer, struct snug_session *session,
+                                      const int32_t *prompt, int64_t count,
+                                      const struct snug_generation_options *options,
+                                      struct snug_generation *out, struct snug_error *error)
+{
+    const struct snug_request request = {
+        .prompt = prompt, .prompt_count = count, .options = *options, .out = out};
+    enum snug_status status =
+        snug_answering_init(answer, session->model, &request, session->allocator, error);
+    if (!status)
+        status = read_prompt(answer, session, error);
     if (status) {
         answer->status = status;
         answer->over = true;
     }
-    stop_clock(answer);
     return status;
+}
+
+/* ---- in a slot of any session ---- */
+
+static enum snug_status tell_stage(const struct snug_request *request, bool prompt,
+                                   struct snug_error *error)
+{
+    if (!request->stage || request->stage(request->stage_context, prompt))
+        return SNUG_STATUS_OK;
+    return snug_error_set(error, SNUG_STATUS_INTERRUPTED, "interrupted");
+}
+
+/* Picture, prompt and tokens once more, but for the last token, which the next step reads. */
+static enum snug_status replay(struct snug_answering *answer, struct snug_session *session,
+                               struct snug_error *error)
+{
+    const struct snug_request *request = &answer->request;
+    const float *logits;
+    double start = snug_clock_ms();
+    SNUG_TRY(tell_stage(request, false, error));
+    SNUG_TRY(snug_session_see_picture(session, &request->picture, error));
+    if (!answer->out->count)
+        answer->out->vision_ms = snug_clock_ms() - start;
+    SNUG_TRY(tell_stage(request, true, error));
+    if (!answer->out->count)
+        return read_prompt(answer, session, error);
+    answer->slot = session->current;
+    SNUG_TRY(snug_session_prompt(session, request->prompt, request->prompt_count, &logits, error));
+    return snug_session_read_on(session, answer->out->ids, answer->out->count - 1, error);
+}
+
+enum snug_status snug_answering_resume(struct snug_answering *answer, struct snug_session *session,
+                                       int slot, struct snug_error *error)
+{
+    const struct snug_request *request = &answer->request;
+    SNUG_TRY(
+        snug_session_begin_slot(session, slot, request->tokens, request->picture.tiles, error));
+    enum snug_status status;
+    if (answer->parcel.allocator) {
+        answer->slot = slot;
+        status = snug_session_restore(session, slot, &answer->parcel, error);
+    } else {
+        status = replay(answer, session, error);
+    }
+    if (status) {
+        snug_session_end(session, slot);
+        answer->slot = -1;
+        return status;
+    }
+    snug_parcel_free(&answer->parcel);
+    return SNUG_STATUS_OK;
 }
 
 /* An answer goes wrong, the others go on. */
@@ -141,6 +216,7 @@ enum snug_status snug_answering_advance(struct snug_session *session,
 void snug_answering_free(struct snug_answering *answer)
 {
     snug_sampler_free(&answer->sampler);
+    snug_parcel_free(&answer->parcel);
     *answer = (struct snug_answering){0};
 }
 

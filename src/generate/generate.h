@@ -3,8 +3,8 @@
 #ifndef SNUG_GENERATE_GENERATE_H
 #define SNUG_GENERATE_GENERATE_H
 
+#include "generate/rungs.h"
 #include "generate/sampler.h"
-#include "generate/session.h"
 
 enum snug_finish { SNUG_FINISH_STOP, SNUG_FINISH_LENGTH, SNUG_FINISH_LOOP };
 const char *snug_finish_text(enum snug_finish finish); /* "stop", "length", "loop" */
@@ -43,13 +43,36 @@ struct snug_generation {
     double *log_probabilities;
     int64_t count; /* a stop id is the last of ids and counted */
     enum snug_finish finish;
+    double vision_ms; /* only where the ladder looks at the picture */
     double prefill_ms, decode_ms;
+};
+
+/* A document: what is read, and where it is kept while the answer goes on (all the caller's). */
+struct snug_request {
+    const char *name; /* for events */
+    const int32_t *prompt;
+    int64_t prompt_count;
+    struct snug_picture picture; /* may be looked at again; tiles 0: none */
+    int64_t tokens;              /* positions, the answer's included */
+    struct snug_generation_options options;
+    struct snug_generation *out;
+    /* Told before the picture and before the prompt; false interrupts. May be NULL. */
+    bool (*stage)(void *context, bool prompt);
+    void *stage_context;
+};
+
+/* A move from one rung to another, as the row of a document tells it. */
+struct snug_move {
+    int64_t token;
+    enum snug_rung from, to;
+    enum snug_status cause;
 };
 
 /* ---- one answer, or several at once ----
  * An answer is a small state machine: start reads the prompt and takes the first token; advance
  * takes one more token of every answer that goes on; it is over when `over` is set. What it writes
  * does not depend on its company. */
+#define SNUG_MAX_MOVES 8 /* that are kept of a document; more are counted */
 struct snug_answering {
     struct snug_generation_options options;
     struct snug_generation *out; /* the caller's; filled as tokens come */
@@ -57,9 +80,16 @@ struct snug_answering {
     struct snug_loop_detector detector;
     int slot;
     bool over;
-    enum snug_status status; /* once it is over: OK, or NON_FINITE with what is to blame */
+    enum snug_status status; /* once it is over: OK, or what went wrong */
     struct snug_error error;
     double decode_start_ms;
+    /* ladder.h: what is needed to go on elsewhere, and where it has been */
+    struct snug_request request;
+    struct snug_parcel parcel; /* keys and values, while it has no slot */
+    int64_t number;            /* of the document, from 1 */
+    enum snug_rung rung;       /* where its last token was made */
+    struct snug_move moves[SNUG_MAX_MOVES];
+    int64_t move_count;
 };
 
 /* session: a document begun with room for count + max_new_tokens, its tiles seen; the answer goes
@@ -80,6 +110,19 @@ SNUG_CHECK_RESULT enum snug_status snug_answering_advance(struct snug_session *s
                                                           struct snug_answering *const *answers,
                                                           int64_t count, struct snug_error *error);
 void snug_answering_free(struct snug_answering *answer); /* zeroed allowed */
+
+/* For the ladder, which begins documents itself: an answer without a slot; and that answer into an
+ * empty slot of a session, from the beginning (with its first token) or where it stands: from its
+ * parcel, or picture, prompt and tokens once more. The same bytes either way. Errors: also those of
+ * beginning, seeing and restoring; it has no slot then. */
+SNUG_CHECK_RESULT enum snug_status snug_answering_init(struct snug_answering *answer,
+                                                       const struct snug_model *model,
+                                                       const struct snug_request *request,
+                                                       const struct snug_allocator *allocator,
+                                                       struct snug_error *error);
+SNUG_CHECK_RESULT enum snug_status snug_answering_resume(struct snug_answering *answer,
+                                                         struct snug_session *session, int slot,
+                                                         struct snug_error *error);
 
 /* One answer from start to end. Same session, same errors. */
 SNUG_CHECK_RESULT enum snug_status snug_generate(struct snug_session *session,

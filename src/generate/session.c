@@ -442,6 +442,44 @@ enum snug_status snug_session_prompt(struct snug_session *session, const int32_t
     return SNUG_STATUS_OK;
 }
 
+/* Whether tokens up to `count` positions are rotated as those of a prompt are. */
+static bool rotates_alike(const struct snug_session *session, int64_t count)
+{
+    const struct snug_rope_config *rope = &session->model->config.text.rope;
+    return !rope->dynamic || count <= rope->max_position;
+}
+
+enum snug_status snug_session_read_on(struct snug_session *session, const int32_t *ids,
+                                      int64_t count, struct snug_error *error)
+{
+    const struct snug_session_slot *slot = &session->slots[session->current];
+    const float *logits;
+    SNUG_TRY(check_ids(session, ids, count, error));
+    SNUG_TRY(check_room(session, session->current, count, error));
+    if (!rotates_alike(session, slot->positions + count)) {
+        for (int64_t i = 0; i < count; i++)
+            SNUG_TRY(snug_session_step(session, ids[i], &logits, error));
+        return SNUG_STATUS_OK;
+    }
+    const struct snug_text_config *text = &session->model->config.text;
+    int64_t chunk = session->options.prefill_chunk, units;
+    snug_rope_frequencies(&text->rope, text->head_dim, slot->positions + count,
+                          snug_session_operand(session, session->handles.prefill.inv_freq));
+    for (int64_t done = 0; done < count; done += units) {
+        bool sees = false;
+        units = count - done < chunk ? count - done : chunk;
+        for (int64_t i = 0; i < units; i++) {
+            ((int32_t *)snug_session_operand(session, session->handles.prefill.ids))[i] =
+                ids[done + i];
+            ((int32_t *)snug_session_operand(session, session->handles.prefill.image_row))[i] = -1;
+            sees |=
+                snug_session_write_view(session, &session->handles.prefill, i, session->current);
+        }
+        SNUG_TRY(run_chunk(session, units, sees, error));
+    }
+    return SNUG_STATUS_OK;
+}
+
 /* Writes a row of the decode phase's inputs: the next token of a slot, at its position.
  * Returns whether it sees a picture. */
 static bool write_row(struct snug_session *session, int64_t row, int slot, int32_t id,

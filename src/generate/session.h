@@ -171,6 +171,12 @@ SNUG_CHECK_RESULT enum snug_status snug_session_step(struct snug_session *sessio
                                                      const float **logits,
                                                      struct snug_error *error);
 
+/* Tokens that the document begun last has already written, after its prompt: their keys and values
+ * once more, the same bytes as steps gave (each position with its own n). Errors as above. */
+SNUG_CHECK_RESULT enum snug_status snug_session_read_on(struct snug_session *session,
+                                                        const int32_t *ids, int64_t count,
+                                                        struct snug_error *error);
+
 /* One more token of each of `count` documents, whose slots differ: row i of *logits [count,
  * vocabulary] is of tokens[i]. Valid until the next call. A document with non_finite set has gone
  * wrong and takes no further step; ask snug_session_blame why. Errors: SHAPE. Allocates nothing. */

@@ -1,0 +1,32 @@
+/* What the ladder's files share. Copyright snug contributors. SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef SNUG_GENERATE_LADDER_INTERNAL_H
+#define SNUG_GENERATE_LADDER_INTERNAL_H
+
+#include "generate/ladder.h"
+
+#define SNUG_LADDER_MAX_BACKOFF 64
+#define SNUG_LADDER_TEXT_BYTES 400
+
+bool snug_is_device_failure(enum snug_status status);
+/* Bytes of a device that stay free while others use it. */
+static inline size_t snug_ladder_watermark(uint64_t all_bytes)
+{
+    uint64_t most = (uint64_t)256 << 20;
+    return (size_t)(all_bytes / 32 < most ? all_bytes / 32 : most);
+}
+
+/* Hands an event on, with what is known of the moment filled in. */
+void snug_ladder_tell(struct snug_ladder *ladder, struct snug_event event);
+/* The rung failed with `cause` (error: why); documents under way move to a lower one, without slots
+ * yet. Errors: the cause itself where there is no fallback, or no rung is left. */
+SNUG_CHECK_RESULT enum snug_status
+snug_ladder_step_down(struct snug_ladder *ladder, enum snug_status cause, struct snug_error *error);
+/* A document is about to begin. */
+SNUG_CHECK_RESULT enum snug_status snug_ladder_boundary(struct snug_ladder *ladder,
+                                                        struct snug_error *error);
+/* The device's free memory as a document begins: for figures, and to tell in time when it runs
+ * short. */
+void snug_ladder_watch(struct snug_ladder *ladder, uint64_t free_bytes);
+
+#endif

@@ -1,0 +1,185 @@
+/* Documents on the ladder: each call of the model may end on another rung than it began on.
+ * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
+#include "generate/ladder_internal.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+
+bool snug_ladder_may_replay(const struct snug_ladder *ladder)
+{
+    return ladder->options.device_count > 0;
+}
+
+/* A failure that another rung may not have. What a region's taking is refused is one only between
+ * documents (elastic): begin says so. */
+static bool falls(const struct snug_ladder *ladder, enum snug_status status)
+{
+    if (!ladder->options.device_count)
+        return false;
+    return snug_is_device_failure(status) ||
+           ((status == SNUG_STATUS_MEMORY || status == SNUG_STATUS_DOES_NOT_FIT) &&
+            ladder->stands && !ladder->session.region.base);
+}
+
+static struct snug_answering *next_waiting(const struct snug_ladder *ladder)
+{
+    for (int i = 0; i < ladder->answer_count; i++)
+        if (ladder->answers[i]->slot < 0 && !ladder->answers[i]->over)
+            return ladder->answers[i];
+    return NULL;
+}
+
+static void end_badly(struct snug_answering *answer, enum snug_status status,
+                      const struct snug_error *error)
+{
+    answer->over = true;
+    answer->status = status;
+    answer->error = *error;
+}
+
+/* Every document that waits and finds a slot goes on from where it stands. */
+static enum snug_status settle(struct snug_ladder *ladder, struct snug_error *error)
+{
+    struct snug_answering *answer;
+    while ((answer = next_waiting(ladder))) {
+        struct snug_error local;
+        int slot = snug_session_free_slot(&ladder->session);
+        if (slot < 0)
+            return SNUG_STATUS_OK;
+        double start = snug_clock_ms();
+        bool begins = answer->out->count == 0;
+        enum snug_status status = snug_answering_resume(answer, &ladder->session, slot, &local);
+        double ms = snug_clock_ms() - start;
+        *(begins ? &ladder->stats.busy_ms[ladder->plan.rung] : &ladder->stats.moving_ms) += ms;
+        answer->rung = ladder->plan.rung;
+        if (status == SNUG_STATUS_INTERRUPTED)
+            return snug_error_set(error, status, "%s", local.message);
+        if (falls(ladder, status)) {
+            *error = local;
+            SNUG_TRY(snug_ladder_step_down(ladder, status, error));
+        } else if (status) {
+            end_badly(answer, status, &local);
+        }
+    }
+    return SNUG_STATUS_OK;
+}
+
+static void forget(struct snug_ladder *ladder, const struct snug_answering *answer)
+{
+    int kept = 0;
+    for (int i = 0; i < ladder->answer_count; i++)
+        if (ladder->answers[i] != answer)
+            ladder->answers[kept++] = ladder->answers[i];
+    ladder->answer_count = kept;
+}
+
+bool snug_ladder_has_room(const struct snug_ladder *ladder)
+{
+    if (!ladder->stands)
+        return ladder->answer_count == 0;
+    return ladder->answer_count < SNUG_MAX_PARALLEL && !next_waiting(ladder) &&
+           snug_session_free_slot(&ladder->session) >= 0;
+}
+
+enum snug_status snug_ladder_start(struct snug_ladder *ladder, struct snug_answering *answer,
+                                   const struct snug_request *request, struct snug_error *error)
+{
+    SNUG_ASSERT(snug_ladder_has_room(ladder));
+    enum snug_status status =
+        snug_answering_init(answer, ladder->model, request, ladder->allocator, error);
+    ladder->documents++;
+    answer->number = ladder->documents;
+    if (!status)
+        status = snug_ladder_boundary(ladder, error);
+    if (!status) {
+        answer->rung = ladder->plan.rung;
+        ladder->answers[ladder->answer_count++] = answer;
+        status = settle(ladder, error);
+    }
+    if (!status && answer->status)
+        status = snug_error_set(error, answer->status, "%s", answer->error.message);
+    if (status) {
+        answer->over = true;
+        answer->status = status;
+    }
+    return status;
+}
+
+static void mark(const struct snug_ladder *ladder, const struct snug_answering *answer)
+{
+    for (int space = 1; space <= ladder->options.device_count; space++) {
+        const struct snug_device *device = ladder->options.devices[space];
+        if (device->mark)
+            device->mark(device, answer->number, answer->out->count);
+    }
+}
+
+enum snug_status snug_ladder_advance(struct snug_ladder *ladder, struct snug_error *error)
+{
+    struct snug_answering *together[SNUG_MAX_PARALLEL];
+    int64_t count = 0;
+    SNUG_TRY(settle(ladder, error));
+    for (int i = 0; i < ladder->answer_count; i++) {
+        struct snug_answering *a = ladder->answers[i];
+        if (a->over || a->slot < 0)
+            continue;
+        mark(ladder, a);
+        together[count++] = a;
+    }
+    if (!count)
+        return SNUG_STATUS_OK;
+    double start = snug_clock_ms();
+    enum snug_status status = snug_answering_advance(&ladder->session, together, count, error);
+    ladder->stats.busy_ms[ladder->plan.rung] += snug_clock_ms() - start;
+    if (falls(ladder, status)) {
+        SNUG_TRY(snug_ladder_step_down(ladder, status, error));
+        return settle(ladder, error);
+    }
+    for (int64_t i = 0; !status && i < count; i++)
+        together[i]->rung = ladder->plan.rung;
+    return status;
+}
+
+/* With nobody under way: working memory back, if that was asked for. */
+static void rest(struct snug_ladder *ladder)
+{
+    size_t bytes = ladder->stands ? ladder->session.peak_bytes : 0;
+    if (!ladder->options.elastic || ladder->answer_count || !ladder->stands ||
+        !ladder->session.region.base)
+        return;
+    double start = snug_clock_ms();
+    snug_session_rest(&ladder->session);
+    if (!ladder->options.device_count)
+        return;
+    snug_ladder_tell(ladder, (struct snug_event){.kind = SNUG_EVENT_KIND_GIVE,
+                                                 .from = ladder->plan.rung,
+                                                 .to = ladder->plan.rung,
+                                                 .why = "nothing is being read",
+                                                 .bytes = bytes,
+                                                 .ms = snug_clock_ms() - start});
+}
+
+void snug_ladder_end(struct snug_ladder *ladder, struct snug_answering *answer)
+{
+    if (!answer->out) /* never started */
+        return;
+    if (answer->slot >= 0 && ladder->stands)
+        snug_session_end(&ladder->session, answer->slot);
+    forget(ladder, answer);
+    if (answer->over && !answer->status) {
+        ladder->stats.documents[answer->rung]++;
+        if (!answer->move_count && answer->rung != SNUG_RUNG_CPU)
+            ladder->backoff = 0; /* the device works */
+    }
+    snug_answering_free(answer);
+    rest(ladder);
+}
+
+/* ---- watching ---- */
+
+void snug_ladder_watch(struct snug_ladder *ladder, uint64_t free_bytes)
+{
+    if (free_bytes < ladder->stats.lowest_free_bytes || !ladder->stats.lowest_free_bytes)
+        ladder->stats.lowest_free_bytes = free_bytes;
+}
