@@ -18,7 +18,7 @@ const char *snug_event_kind_name(enum snug_event_kind kind)
 
 /* ---- what there is ---- */
 
-static bool has_device(const struct snug_ladder *ladder)
+bool snug_ladder_has_device(const struct snug_ladder *ladder)
 {
     return ladder->plan.placing.device_count > 0;
 }
@@ -93,7 +93,7 @@ enum snug_status snug_ladder_request(struct snug_ladder *ladder, struct snug_run
 
 /* ---- events ---- */
 
-static uint64_t free_of_device(const struct snug_ladder *ladder)
+uint64_t snug_ladder_free_of_device(const struct snug_ladder *ladder)
 {
     uint64_t bytes = 0;
     if (ladder->options.device_count &&
@@ -111,7 +111,7 @@ void snug_ladder_tell(struct snug_ladder *ladder, struct snug_event event)
     event.number = first ? first->number : ladder->documents;
     event.token = first ? first->out->count : 0;
     event.step = (int64_t)(ladder->stats.runs + (ladder->stands ? ladder->session.runs : 0));
-    event.free_bytes = free_of_device(ladder);
+    event.free_bytes = snug_ladder_free_of_device(ladder);
     event.documents = ladder->answer_count;
     ladder->options.event(ladder->options.event_context, &event);
 }
@@ -147,7 +147,7 @@ static void drop_weights(struct snug_ladder *ladder)
     ladder->holds = false;
 }
 
-static bool same_weights(const struct snug_placing *a, const struct snug_placing *b)
+bool snug_ladder_same_weights(const struct snug_placing *a, const struct snug_placing *b)
 {
     return a->device_count == b->device_count && a->host_units == b->host_units &&
            a->split == b->split;
@@ -157,7 +157,7 @@ static bool same_weights(const struct snug_placing *a, const struct snug_placing
 static enum snug_status hold(struct snug_ladder *ladder, const struct snug_placing *placing,
                              bool fresh, struct snug_error *error)
 {
-    if (ladder->holds && !fresh && same_weights(&ladder->held, placing))
+    if (ladder->holds && !fresh && snug_ladder_same_weights(&ladder->held, placing))
         return SNUG_STATUS_OK;
     drop_weights(ladder);
     SNUG_TRY(snug_model_hold(ladder->model, placing, ladder->options.session.pool, error));
@@ -287,8 +287,8 @@ static void add_need(const struct snug_rung_plan *plan, const struct snug_rung_r
 }
 
 /* Enters the first rung from `index` on that fits and works. */
-static enum snug_status find(struct snug_ladder *ladder, int index, enum snug_status cause,
-                             struct snug_error *error)
+enum snug_status snug_ladder_find(struct snug_ladder *ladder, int index, enum snug_status cause,
+                                  struct snug_error *error)
 {
     const struct snug_rung_list *list = &ladder->options.rungs;
     char needs[SNUG_LADDER_TEXT_BYTES] = "";
@@ -342,7 +342,7 @@ static enum snug_status find(struct snug_ladder *ladder, int index, enum snug_st
 
 static size_t bytes_taken(const struct snug_ladder *ladder)
 {
-    return ladder->stands ? ladder->plan.need_bytes[has_device(ladder) ? 1 : 0] : 0;
+    return ladder->stands ? ladder->plan.need_bytes[snug_ladder_has_device(ladder) ? 1 : 0] : 0;
 }
 
 enum snug_status snug_ladder_open(struct snug_ladder *ladder, struct snug_model *model,
@@ -354,7 +354,7 @@ enum snug_status snug_ladder_open(struct snug_ladder *ladder, struct snug_model 
         .allocator = allocator, .options = *options, .model = model, .roomy_at = -1};
     if (!ladder->options.session.device)
         ladder->options.session.device = model->device;
-    enum snug_status status = find(ladder, 0, SNUG_STATUS_OK, error);
+    enum snug_status status = snug_ladder_find(ladder, 0, SNUG_STATUS_OK, error);
     if (status) {
         snug_ladder_close(ladder);
         return status;
@@ -413,14 +413,14 @@ static void note_moves(struct snug_ladder *ladder, enum snug_rung from, enum snu
 }
 
 /* Leaves the rung for one from `index` on. */
-static enum snug_status move(struct snug_ladder *ladder, int index, enum snug_event_kind kind,
-                             enum snug_status cause, const char *why, struct snug_error *error)
+enum snug_status snug_ladder_move(struct snug_ladder *ladder, int index, enum snug_event_kind kind,
+                                  enum snug_status cause, const char *why, struct snug_error *error)
 {
     double start = snug_clock_ms();
     enum snug_rung from = ladder->plan.rung;
     save_all(ladder);
     leave(ladder);
-    enum snug_status status = find(ladder, index, cause, error);
+    enum snug_status status = snug_ladder_find(ladder, index, cause, error);
     if (status)
         return status;
     double ms = snug_clock_ms() - start;
@@ -437,7 +437,7 @@ static enum snug_status move(struct snug_ladder *ladder, int index, enum snug_ev
     return SNUG_STATUS_OK;
 }
 
-static void try_reset(struct snug_ladder *ladder)
+void snug_ladder_try_reset(struct snug_ladder *ladder)
 {
     bool all = true;
     for (int space = 1; space <= ladder->options.device_count; space++) {
@@ -473,115 +473,7 @@ enum snug_status snug_ladder_step_down(struct snug_ladder *ladder, enum snug_sta
     if (is_refusal(cause))
         cause = SNUG_STATUS_MEMORY;
     if (ladder->lost && !has_rung_after(ladder, ladder->index, SNUG_RUNG_CPU))
-        try_reset(ladder); /* nothing else is left */
-    return move(ladder, next_index(ladder, ladder->index, cause), SNUG_EVENT_KIND_DOWN, cause, why,
-                error);
-}
-
-/* ---- between documents ---- */
-
-/* The first rung that would fit now; the count of rungs if none does. */
-static enum snug_status first_fitting(struct snug_ladder *ladder, int *index,
-                                      struct snug_rung_plan *plan, struct snug_error *error)
-{
-    const struct snug_rung_list *list = &ladder->options.rungs;
-    struct snug_rung_request request;
-    SNUG_TRY(snug_ladder_request(ladder, &request, error));
-    for (*index = 0; *index < list->count; (*index)++) {
-        if (ladder->lost && list->items[*index] != SNUG_RUNG_CPU)
-            continue;
-        SNUG_TRY(snug_rung_plan(&request, list->items[*index], plan, error));
-        if (plan->applies && plan->fits)
-            return SNUG_STATUS_OK;
-    }
-    return SNUG_STATUS_OK;
-}
-
-static int find_rung(const struct snug_ladder *ladder, enum snug_rung rung, int otherwise)
-{
-    for (int i = 0; i < ladder->options.rungs.count; i++)
-        if (ladder->options.rungs.items[i] == rung)
-            return i;
-    return otherwise;
-}
-
-/* A rung that has to be loaded again on the way up is called so, if the list has it. */
-static int index_upwards(const struct snug_ladder *ladder, int index,
-                         const struct snug_rung_plan *plan)
-{
-    enum snug_rung afresh = plan->rung == SNUG_RUNG_RESIDENT     ? SNUG_RUNG_RELOAD
-                            : plan->rung == SNUG_RUNG_KV_OFFLOAD ? SNUG_RUNG_RELOAD_KV_OFFLOAD
-                                                                 : SNUG_RUNG_COUNT;
-    if (ladder->holds && same_weights(&ladder->held, &plan->placing))
-        return index;
-    return find_rung(ladder, afresh, index);
-}
-
-/* A plan's place in the list, from the top; what was only loaded afresh is where it would have been
- * without that. */
-static int place_of(const struct snug_ladder *ladder, const struct snug_rung_plan *plan, int index)
-{
-    bool all = plan->slots == ladder->options.session.slots;
-    if (plan->rung == SNUG_RUNG_RELOAD)
-        return find_rung(ladder, all ? SNUG_RUNG_RESIDENT : SNUG_RUNG_NARROW, index);
-    if (plan->rung == SNUG_RUNG_RELOAD_KV_OFFLOAD)
-        return find_rung(ladder, SNUG_RUNG_KV_OFFLOAD, index);
-    return index;
-}
-
-/* Above 0 if plan a is better than b, below if it is worse, 0 if they are as good. */
-static int compare(int a_place, const struct snug_rung_plan *a, int b_place,
-                   const struct snug_rung_plan *b)
-{
-    if (a_place != b_place)
-        return b_place - a_place;
-    if (a->slots != b->slots)
-        return a->slots > b->slots ? 1 : -1;
-    return b->placing.host_units - a->placing.host_units;
-}
-
-/* At the start of a document: up if there is room, down if others need it. */
-static enum snug_status reconsider(struct snug_ladder *ladder, struct snug_error *error)
-{
-    struct snug_rung_plan plan;
-    int index = 0;
-    bool by_memory = ladder->backoff == 0;
-    SNUG_TRY(first_fitting(ladder, &index, &plan, error));
-    if (index == ladder->options.rungs.count)
-        return SNUG_STATUS_OK;
-    int better = compare(place_of(ladder, &plan, index), &plan,
-                         place_of(ladder, &ladder->plan, ladder->index), &ladder->plan);
-    if (better < 0 && has_device(ladder))
-        return move(ladder, index, SNUG_EVENT_KIND_DOWN, SNUG_STATUS_MEMORY,
-                    "others need memory of the device", error);
-    bool again = ladder->roomy_at >= 0 && ladder->roomy_at + 1 == ladder->documents;
-    ladder->roomy_at = better > 0 ? ladder->documents : -1;
-    if (better <= 0 || (by_memory && !again))
-        return SNUG_STATUS_OK;
-    ladder->roomy_at = -1;
-    return move(ladder, index_upwards(ladder, index, &plan), SNUG_EVENT_KIND_UP, SNUG_STATUS_OK,
-                by_memory ? "there is room again" : "the device is tried again", error);
-}
-
-enum snug_status snug_ladder_boundary(struct snug_ladder *ladder, struct snug_error *error)
-{
-    const struct snug_ladder_options *o = &ladder->options;
-    for (int space = 1; space <= o->device_count; space++)
-        if (o->devices[space]->mark)
-            o->devices[space]->mark(o->devices[space], ladder->documents, -1);
-    if (!o->device_count)
-        return SNUG_STATUS_OK;
-    snug_ladder_watch(ladder, free_of_device(ladder));
-    if (ladder->lost && ladder->documents >= ladder->try_at)
-        try_reset(ladder);
-    if (!ladder->stands) /* no rung was left for the document before */
-        return find(ladder, 0, SNUG_STATUS_OK, error);
-    if (o->no_fallback || o->rungs.count == 1 || ladder->lost || ladder->documents < ladder->try_at)
-        return SNUG_STATUS_OK;
-    struct snug_error local;
-    enum snug_status status = reconsider(ladder, &local);
-    if (!snug_is_device_failure(status))
-        return status ? snug_error_set(error, status, "%s", local.message) : status;
-    *error = local;
-    return ladder->stands ? snug_ladder_step_down(ladder, status, error) : status;
+        snug_ladder_try_reset(ladder); /* nothing else is left */
+    return snug_ladder_move(ladder, next_index(ladder, ladder->index, cause), SNUG_EVENT_KIND_DOWN,
+                            cause, why, error);
 }
