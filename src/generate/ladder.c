@@ -198,16 +198,15 @@ static enum snug_status enter(struct snug_ladder *ladder, int index,
     session.placing = plan->placing;
     session.slots = plan->slots;
     snug_session_init(&ladder->session, ladder->model, &session, ladder->allocator);
+    ladder->session.stats = ladder->stats.memory;
     enum snug_status status = hold(ladder, &plan->placing, fresh, error);
     if (!status && !is_valid(ladder, &plan->placing)) {
         status = snug_session_plan(&ladder->session, o->tokens, o->tiles, error);
         if (!status)
             status = validate(ladder, error);
     }
-    if (!status) {
-        ladder->session.stats = ladder->stats.memory;
+    if (!status)
         status = snug_session_reserve(&ladder->session, o->tokens, o->tiles, error);
-    }
     if (status) {
         ladder->stats.memory = ladder->session.stats;
         snug_session_free(&ladder->session);
