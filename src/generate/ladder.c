@@ -255,19 +255,43 @@ static bool is_refusal(enum snug_status status)
     return status == SNUG_STATUS_MEMORY || status == SNUG_STATUS_DOES_NOT_FIT;
 }
 
-/* A device that is lost is of no use until it has been reset. */
-static void note_cause(struct snug_ladder *ladder, enum snug_status cause)
+void snug_ladder_note_cause(struct snug_ladder *ladder, enum snug_status cause)
 {
     if (!snug_is_device_failure(cause))
         return;
-    ladder->backoff = ladder->backoff ? 2 * ladder->backoff : 1;
+    if (ladder->failed_at != ladder->documents || !ladder->backoff)
+        ladder->backoff = ladder->backoff ? 2 * ladder->backoff : 1;
     if (ladder->backoff > SNUG_LADDER_MAX_BACKOFF)
         ladder->backoff = SNUG_LADDER_MAX_BACKOFF;
+    ladder->failed_at = ladder->documents;
     ladder->try_at = ladder->documents + ladder->backoff;
     if (cause == SNUG_STATUS_DEVICE_LOST) {
         ladder->lost = true;
         memset(ladder->valid, 0, sizeof ladder->valid);
+        if (ladder->stands && snug_ladder_has_device(ladder))
+            leave(ladder);
+        if (ladder->holds && ladder->held.device_count)
+            drop_weights(ladder);
     }
+}
+
+static bool has_rung_after(const struct snug_ladder *ladder, int index, enum snug_rung rung)
+{
+    for (int i = index + 1; i < ladder->options.rungs.count; i++)
+        if (ladder->options.rungs.items[i] == rung)
+            return true;
+    return false;
+}
+
+/* A rung could not be entered. A loss is met with a reset at once if nothing after that rung does
+ * without the device, and it is the first time (last: what failed before). */
+static void note_failure(struct snug_ladder *ladder, enum snug_status cause, int index,
+                         enum snug_status last)
+{
+    snug_ladder_note_cause(ladder, cause);
+    if (cause == SNUG_STATUS_DEVICE_LOST && last != cause && !ladder->options.no_fallback &&
+        !has_rung_after(ladder, index, SNUG_RUNG_CPU))
+        snug_ladder_try_reset(ladder);
 }
 
 /* What a rung that does not fit would need, for a message. */
@@ -301,8 +325,11 @@ enum snug_status snug_ladder_find(struct snug_ladder *ladder, int index, enum sn
             continue;
         enum snug_status status = snug_ladder_request(ladder, &request, &local);
         if (status == SNUG_STATUS_DEVICE_LOST) {
-            note_cause(ladder, status);
-            i--;
+            note_failure(ladder, status, i, last);
+            if (ladder->options.no_fallback)
+                return snug_error_set(error, status, "%s", local.message);
+            last = status;
+            i--; /* the host's may do; so may this one, if it has been reset */
             continue;
         }
         if (!status)
@@ -319,10 +346,11 @@ enum snug_status snug_ladder_find(struct snug_ladder *ladder, int index, enum sn
         status = enter(ladder, i, &plan, fresh, &local);
         if (!status)
             return SNUG_STATUS_OK;
-        if (!snug_is_device_failure(status) && !is_refusal(status))
+        note_failure(ladder, status, i, last);
+        if ((!snug_is_device_failure(status) && !is_refusal(status)) ||
+            (ladder->options.no_fallback && snug_is_device_failure(status)))
             return snug_error_set(error, status, "%s", local.message);
         last = status;
-        note_cause(ladder, status);
         ladder->stats.retries++;
         snug_ladder_tell(ladder, (struct snug_event){.kind = SNUG_EVENT_KIND_RETRY,
                                                      .from = plan.rung,
@@ -332,14 +360,14 @@ enum snug_status snug_ladder_find(struct snug_ladder *ladder, int index, enum sn
     }
     if (last)
         return snug_error_set(error, last, "no rung is left: %s", local.message);
-    return snug_error_set(error, cause ? cause : SNUG_STATUS_DOES_NOT_FIT,
-                          "no rung of the ladder fits: %s",
+    last = cause ? cause : ladder->lost ? SNUG_STATUS_DEVICE_LOST : SNUG_STATUS_DOES_NOT_FIT;
+    return snug_error_set(error, last, "no rung of the ladder fits: %s",
                           *needs         ? needs
                           : ladder->lost ? "the device is lost"
                                          : "none applies");
 }
 
-static size_t bytes_taken(const struct snug_ladder *ladder)
+size_t snug_ladder_bytes_taken(const struct snug_ladder *ladder)
 {
     return ladder->stands ? ladder->plan.need_bytes[snug_ladder_has_device(ladder) ? 1 : 0] : 0;
 }
@@ -364,7 +392,7 @@ enum snug_status snug_ladder_open(struct snug_ladder *ladder, struct snug_model 
                                                  .from = ladder->plan.rung,
                                                  .to = ladder->plan.rung,
                                                  .why = "the first that fits",
-                                                 .bytes = bytes_taken(ladder),
+                                                 .bytes = snug_ladder_bytes_taken(ladder),
                                                  .ms = snug_clock_ms() - start});
     if (ladder->options.elastic)
         snug_session_rest(&ladder->session);
@@ -411,29 +439,51 @@ static void note_moves(struct snug_ladder *ladder, enum snug_rung from, enum snu
     }
 }
 
-/* Leaves the rung for one from `index` on. */
+/* No rung is left: that is the end of every document under way. */
+static void end_all(struct snug_ladder *ladder, enum snug_status status,
+                    const struct snug_error *error)
+{
+    for (int i = 0; i < ladder->answer_count; i++) {
+        struct snug_answering *a = ladder->answers[i];
+        if (a->over)
+            continue;
+        a->over = true;
+        a->status = status;
+        a->error = *error;
+    }
+}
+
 enum snug_status snug_ladder_move(struct snug_ladder *ladder, int index, enum snug_event_kind kind,
                                   enum snug_status cause, const char *why, struct snug_error *error)
 {
     double start = snug_clock_ms();
-    enum snug_rung from = ladder->plan.rung;
+    const struct snug_rung_plan before = ladder->plan;
+    int index_before = ladder->index;
     save_all(ladder);
     leave(ladder);
     enum snug_status status = snug_ladder_find(ladder, index, cause, error);
-    if (status)
-        return status;
+    const struct snug_rung_plan *now = status ? &before : &ladder->plan;
+    bool up = kind == SNUG_EVENT_KIND_UP;
+    if (up && !status && ladder->index == index_before && now->slots == before.slots &&
+        now->placing.host_units == before.placing.host_units)
+        return status; /* the way up failed, as events have told */
+    if (status || (up && ladder->index > index_before))
+        kind = SNUG_EVENT_KIND_DOWN;
     double ms = snug_clock_ms() - start;
     ladder->stats.moving_ms += ms;
     *(kind == SNUG_EVENT_KIND_UP ? &ladder->stats.ups : &ladder->stats.downs) += 1;
-    note_moves(ladder, from, cause);
+    if (!status)
+        note_moves(ladder, before.rung, cause);
     snug_ladder_tell(ladder, (struct snug_event){.kind = kind,
-                                                 .from = from,
-                                                 .to = ladder->plan.rung,
-                                                 .cause = cause,
-                                                 .why = why,
-                                                 .bytes = bytes_taken(ladder),
+                                                 .from = before.rung,
+                                                 .to = now->rung,
+                                                 .cause = status ? status : cause,
+                                                 .why = status ? error->message : why,
+                                                 .bytes = snug_ladder_bytes_taken(ladder),
                                                  .ms = ms});
-    return SNUG_STATUS_OK;
+    if (status)
+        end_all(ladder, status, error);
+    return status;
 }
 
 void snug_ladder_try_reset(struct snug_ladder *ladder)
@@ -446,15 +496,7 @@ void snug_ladder_try_reset(struct snug_ladder *ladder)
     ladder->lost = !all;
     if (all)
         return;
-    note_cause(ladder, SNUG_STATUS_DEVICE_LOST);
-}
-
-static bool has_rung_after(const struct snug_ladder *ladder, int index, enum snug_rung rung)
-{
-    for (int i = index + 1; i < ladder->options.rungs.count; i++)
-        if (ladder->options.rungs.items[i] == rung)
-            return true;
-    return false;
+    snug_ladder_note_cause(ladder, SNUG_STATUS_DEVICE_LOST);
 }
 
 enum snug_status snug_ladder_step_down(struct snug_ladder *ladder, enum snug_status cause,
@@ -462,13 +504,12 @@ enum snug_status snug_ladder_step_down(struct snug_ladder *ladder, enum snug_sta
 {
     char why[SNUG_ERROR_MESSAGE_BYTES];
     snprintf(why, sizeof why, "%s", error->message);
-    if (ladder->options.no_fallback)
+    snug_ladder_note_cause(ladder, cause);
+    if (ladder->options.no_fallback) {
+        if (!ladder->stands)
+            end_all(ladder, cause, error);
         return cause;
-    if (cause == SNUG_STATUS_DEVICE_LOST) {
-        leave(ladder); /* what is lost is only given back */
-        drop_weights(ladder);
     }
-    note_cause(ladder, cause);
     if (is_refusal(cause))
         cause = SNUG_STATUS_MEMORY;
     if (ladder->lost && !has_rung_after(ladder, ladder->index, SNUG_RUNG_CPU))

@@ -96,7 +96,8 @@ struct snug_ladder {
     /* climbing */
     int64_t documents;   /* begun so far */
     int64_t try_at;      /* no climb before this one */
-    int64_t backoff;     /* documents to wait after the next failure of a device */
+    int64_t backoff;     /* documents to wait after the last failure of a device */
+    int64_t failed_at;   /* the document of that failure */
     int64_t roomy_at;    /* at whose start there was room for a better rung */
     bool lost;           /* a device waits for its reset */
     uint64_t most_bytes; /* of the first device that were free or ours, ever */

@@ -2,7 +2,7 @@
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "generate/ladder_internal.h"
 
-#include <stddef.h>
+#include "base/clock.h"
 
 /* The first rung that would fit now; the count of rungs if none does. */
 static enum snug_status first_fitting(struct snug_ladder *ladder, int *index,
@@ -88,6 +88,24 @@ static enum snug_status reconsider(struct snug_ladder *ladder, struct snug_error
                             by_memory ? "there is room again" : "the device is tried again", error);
 }
 
+/* No rung was left for the document before. */
+static enum snug_status return_from_none(struct snug_ladder *ladder, struct snug_error *error)
+{
+    double start = snug_clock_ms();
+    enum snug_rung before = ladder->plan.rung;
+    SNUG_TRY(snug_ladder_find(ladder, 0, SNUG_STATUS_OK, error));
+    double ms = snug_clock_ms() - start;
+    ladder->stats.ups++;
+    ladder->stats.moving_ms += ms;
+    snug_ladder_tell(ladder, (struct snug_event){.kind = SNUG_EVENT_KIND_UP,
+                                                 .from = before,
+                                                 .to = ladder->plan.rung,
+                                                 .why = "one can be used again",
+                                                 .bytes = snug_ladder_bytes_taken(ladder),
+                                                 .ms = ms});
+    return SNUG_STATUS_OK;
+}
+
 enum snug_status snug_ladder_boundary(struct snug_ladder *ladder, struct snug_error *error)
 {
     const struct snug_ladder_options *o = &ladder->options;
@@ -97,10 +115,10 @@ enum snug_status snug_ladder_boundary(struct snug_ladder *ladder, struct snug_er
     if (!o->device_count)
         return SNUG_STATUS_OK;
     snug_ladder_watch(ladder, snug_ladder_free_of_device(ladder));
-    if (ladder->lost && ladder->documents >= ladder->try_at)
+    if (ladder->lost && (ladder->documents >= ladder->try_at || !ladder->stands))
         snug_ladder_try_reset(ladder);
-    if (!ladder->stands) /* no rung was left for the document before */
-        return snug_ladder_find(ladder, 0, SNUG_STATUS_OK, error);
+    if (!ladder->stands)
+        return return_from_none(ladder, error);
     if (o->no_fallback || o->rungs.count == 1 || ladder->lost || ladder->documents < ladder->try_at)
         return SNUG_STATUS_OK;
     struct snug_error local;
@@ -108,5 +126,10 @@ enum snug_status snug_ladder_boundary(struct snug_ladder *ladder, struct snug_er
     if (!snug_is_device_failure(status))
         return status ? snug_error_set(error, status, "%s", local.message) : status;
     *error = local;
-    return ladder->stands ? snug_ladder_step_down(ladder, status, error) : status;
+    if (ladder->stands && snug_ladder_has_device(ladder))
+        return snug_ladder_step_down(ladder, status, error);
+    if (!ladder->stands)
+        return status;
+    snug_ladder_note_cause(ladder, status); /* nothing of ours was there */
+    return SNUG_STATUS_OK;
 }

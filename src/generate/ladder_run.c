@@ -49,13 +49,15 @@ static enum snug_status settle(struct snug_ladder *ladder, struct snug_error *er
             return SNUG_STATUS_OK;
         double start = snug_clock_ms();
         bool begins = answer->out->count == 0;
+        bool fits = snug_session_fits(&ladder->session, answer->request.tokens,
+                                      answer->request.picture.tiles);
         enum snug_status status = snug_answering_resume(answer, &ladder->session, slot, &local);
         double ms = snug_clock_ms() - start;
         *(begins ? &ladder->stats.busy_ms[ladder->plan.rung] : &ladder->stats.moving_ms) += ms;
         answer->rung = ladder->plan.rung;
         if (status == SNUG_STATUS_INTERRUPTED)
             return snug_error_set(error, status, "%s", local.message);
-        if (falls(ladder, status)) {
+        if (fits && falls(ladder, status)) { /* one that is larger than planned fits nowhere */
             *error = local;
             SNUG_TRY(snug_ladder_step_down(ladder, status, error));
         } else if (status) {
