@@ -45,7 +45,10 @@ static enum snug_status usable(struct snug_ladder *ladder, int space, size_t *by
     const struct snug_device *device = ladder->options.devices[space];
     size_t budget = ladder->options.budget_bytes[space];
     uint64_t free_now = 0;
-    SNUG_TRY(device->free_bytes(device, &free_now, error));
+    enum snug_status status = device->free_bytes(device, &free_now, error);
+    ladder->gone |= status == SNUG_STATUS_DEVICE_LOST;
+    if (status)
+        return status;
     uint64_t all = free_now + ours(ladder, space);
     if (space == 1) {
         ladder->most_bytes = all > ladder->most_bytes ? all : ladder->most_bytes;
@@ -93,13 +96,14 @@ enum snug_status snug_ladder_request(struct snug_ladder *ladder, struct snug_run
 
 /* ---- events ---- */
 
-uint64_t snug_ladder_free_of_device(const struct snug_ladder *ladder)
+uint64_t snug_ladder_free_of_device(struct snug_ladder *ladder)
 {
     uint64_t bytes = 0;
-    if (ladder->options.device_count &&
-        ladder->options.devices[1]->free_bytes(ladder->options.devices[1], &bytes, NULL))
-        return 0;
-    return bytes;
+    const struct snug_device *first = ladder->options.devices[1];
+    enum snug_status status =
+        ladder->options.device_count ? first->free_bytes(first, &bytes, NULL) : SNUG_STATUS_OK;
+    ladder->gone |= status == SNUG_STATUS_DEVICE_LOST && !ladder->lost;
+    return status ? 0 : bytes;
 }
 
 void snug_ladder_tell(struct snug_ladder *ladder, struct snug_event event)
@@ -267,6 +271,7 @@ void snug_ladder_note_cause(struct snug_ladder *ladder, enum snug_status cause)
     ladder->try_at = ladder->documents + ladder->backoff;
     if (cause == SNUG_STATUS_DEVICE_LOST) {
         ladder->lost = true;
+        ladder->gone = false;
         memset(ladder->valid, 0, sizeof ladder->valid);
         if (ladder->stands && snug_ladder_has_device(ladder))
             leave(ladder);

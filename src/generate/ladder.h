@@ -100,6 +100,7 @@ struct snug_ladder {
     int64_t failed_at;   /* the document of that failure */
     int64_t roomy_at;    /* at whose start there was room for a better rung */
     bool lost;           /* a device waits for its reset */
+    bool gone;           /* it was seen to be lost, and nothing was done about it yet */
     uint64_t most_bytes; /* of the first device that were free or ours, ever */
 };
 
