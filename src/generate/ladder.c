@@ -78,6 +78,7 @@ enum snug_status snug_ladder_request(struct snug_ladder *ladder, struct snug_run
                                       .tokens = o->tokens,
                                       .tiles = o->tiles,
                                       .device_count = o->device_count,
+                                      .known = &ladder->known,
                                       .whole = o->forced};
     memcpy(out->devices, o->devices, sizeof out->devices);
     memcpy(out->speeds, o->speeds, sizeof out->speeds);
@@ -384,6 +385,7 @@ enum snug_status snug_ladder_open(struct snug_ladder *ladder, struct snug_model 
     double start = snug_clock_ms();
     *ladder = (struct snug_ladder){
         .allocator = allocator, .options = *options, .model = model, .roomy_at = -1};
+    ladder->known.allocator = allocator;
     if (!ladder->options.session.device)
         ladder->options.session.device = model->device;
     enum snug_status status = snug_ladder_find(ladder, 0, SNUG_STATUS_OK, error);
@@ -411,6 +413,7 @@ void snug_ladder_close(struct snug_ladder *ladder)
     leave(ladder);
     if (ladder->holds)
         drop_weights(ladder);
+    snug_rung_known_free(&ladder->known);
     *ladder = (struct snug_ladder){0};
 }
 

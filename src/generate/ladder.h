@@ -86,6 +86,7 @@ struct snug_ladder {
     bool stands; /* there is a rung, and a session on it */
     int index;   /* of the rung in the list */
     struct snug_rung_plan plan;
+    struct snug_rung_known known; /* of earlier plans */
     struct snug_session session;
     bool holds;                  /* the model holds weights, */
     struct snug_placing held;    /* so */
