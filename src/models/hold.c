@@ -113,13 +113,19 @@ static void lay_out(struct snug_model *model)
     }
 }
 
+/* Nothing is computed there, and nothing is loaded. */
+static bool is_dry(const struct snug_model *model, const struct snug_placing *placing)
+{
+    return placing->device_count ? placing->devices[1]->dry : model->device && model->device->dry;
+}
+
 static enum snug_status take_host(struct snug_model *model, const struct snug_placing *placing,
                                   struct snug_error *error)
 {
     size_t all[SNUG_MAX_SPACES];
     uint64_t available = snug_memory_available();
     char want[24], have[24];
-    bool dry = placing->device_count && placing->devices[1]->dry;
+    bool dry = is_dry(model, placing);
     snug_placing_weight_bytes(placing, model, all);
     size_t bytes = all[SNUG_SPACE_HOST];
     if (!bytes)
@@ -205,7 +211,7 @@ enum snug_status snug_model_hold(struct snug_model *model, const struct snug_pla
                                  struct snug_pool *pool, struct snug_error *error)
 {
     enum snug_status status = SNUG_STATUS_OK;
-    bool dry = placing->device_count && placing->devices[1]->dry;
+    bool dry = is_dry(model, placing);
     snug_model_drop(model);
     snug_placing_weights(placing, model);
     lay_out(model);
@@ -221,7 +227,7 @@ enum snug_status snug_model_hold(struct snug_model *model, const struct snug_pla
         snug_model_drop(model);
         return status;
     }
-    if (!placing->device_count && model->config.family == SNUG_FAMILY_LLAMA_VISION)
+    if (!placing->device_count && !dry && model->config.family == SNUG_FAMILY_LLAMA_VISION)
         model->alike_ratios = snug_llama_vision_alike(model);
     return SNUG_STATUS_OK;
 }
