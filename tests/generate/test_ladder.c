@@ -104,7 +104,7 @@ static void test_cut_overs(void **state)
 {
     (void)state;
     static struct text want[2];
-    int64_t number = 0, runs = 0, all = 6 * 6 * (NEW_TOKENS + 1) * 4;
+    int64_t number = 0, runs = 0, all = 6 * 6 * NEW_TOKENS * 4;
     for (size_t g = 0; g < GOLDEN_COUNT; g++) {
         struct world w = open_world(goldens[g].folder, goldens[g].tiles);
         for (int sampled = 0; sampled < 2; sampled++) {
@@ -117,8 +117,9 @@ static void test_cut_overs(void **state)
                     for (int how = 0; how < 4; how++) {
                         const struct cut_over c = {(enum snug_rung)from, (enum snug_rung)to, token,
                                                    how & 1, how & 2};
-                        if (from == to || from == SNUG_RUNG_NARROW || to == SNUG_RUNG_NARROW ||
-                            number++ % stride_of(all, 150))
+                        /* the first token comes with the prompt: nothing is before it */
+                        if (from == to || token == 0 || from == SNUG_RUNG_NARROW ||
+                            to == SNUG_RUNG_NARROW || number++ % stride_of(all, 150))
                             continue;
                         run_cut_over(&w, &c, &want[c.sampled]);
                         runs++;
