@@ -98,7 +98,8 @@ static struct snug_rung_request request_for(const struct snug_ladder_options *o,
 static int required_place(const struct snug_ladder_options *o, const struct snug_model *model,
                           uint64_t capacity, uint64_t neighbour, struct snug_rung_known *known)
 {
-    uint64_t most = (uint64_t)256 << 20, left = capacity - neighbour;
+    uint64_t most = (uint64_t)256 << 20, grain = o->devices[1]->granularity;
+    uint64_t left = (capacity - neighbour) / grain * grain; /* as the device tells it */
     uint64_t spare = !neighbour ? 0 : capacity / 32 < most ? capacity / 32 : most;
     struct snug_rung_request r = request_for(o, model, (size_t)(left > spare ? left - spare : 0));
     r.known = known;
