@@ -94,7 +94,7 @@ static enum snug_status open_source(struct plan *p, struct snug_error *error)
 /* A rung on this machine's CPU. */
 static enum snug_status work_out_cpu(struct plan *p, struct rung *rung, struct snug_error *error)
 {
-    p->request.on_host = true;
+    p->request.placing = (struct snug_placing){.device_count = 0};
     p->request.granularity = 4096;
     SNUG_TRY(snug_forecast_make(&p->request, p->allocator, &rung->forecast, error));
     bool is_device = p->machine.profile.kind == SNUG_DEVICE_KIND_CPU;
@@ -115,8 +115,7 @@ static enum snug_status work_out_resident(struct plan *p, struct rung *rung,
 {
     if (p->machine.profile.kind == SNUG_DEVICE_KIND_CPU)
         return work_out_cpu(p, rung, error);
-    p->request.on_host = false;
-    p->request.granularity = (size_t)p->machine.profile.granularity_bytes;
+    snug_forecast_on_device(&p->request, (size_t)p->machine.profile.granularity_bytes);
     SNUG_TRY(snug_forecast_make(&p->request, p->allocator, &rung->forecast, error));
     rung->budget = p->machine.budget_bytes;
     rung->read_gbs = p->machine.profile.read_gbs;

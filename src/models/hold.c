@@ -28,8 +28,10 @@ struct snug_weight **snug_loading_order(const struct snug_model *model)
     return order;
 }
 
-void snug_close_source(struct snug_model *model)
+void snug_model_release_source(struct snug_model *model)
 {
+    if (model->converted && !model->region.base)
+        return;
     for (size_t i = 0; i < model->weight_count; i++)
         model->weights[i].view = NULL;
     snug_safetensors_close(model->source);

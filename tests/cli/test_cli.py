@@ -24,7 +24,7 @@ SNUG = str(Path(sys.argv[1]).resolve())
 ROOT = Path(os.environ.get("SNUG_SOURCE_ROOT", ".")).resolve()
 SAMPLES = ROOT / "samples"
 GOLDEN = ROOT / "tests/golden"
-ROW_KEYS = ["document", "status", "error", "fields", "raw", "finish", "model", "tokens", "timing_ms", "rung"]
+ROW_KEYS = ["document", "status", "error", "fields", "raw", "finish", "model", "tokens", "timing_ms", "rung", "moves"]
 counts = {"passed": 0, "failed": 0}
 SHORT = ["--max-new-tokens", "3"]  # rows become partial, but quickly
 
