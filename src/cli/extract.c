@@ -19,8 +19,8 @@ struct settings {
         parallel, seed;
     double temperature, top_p, outlier_threshold;
     struct snug_machine_options machine;
-    const char *memory_report, *alert;
-    bool hints, quiet, elastic;
+    const char *memory_report, *alert, *ladder, *events;
+    bool hints, quiet, elastic, no_fallback;
 };
 
 static struct settings settings = {
@@ -90,8 +90,17 @@ static const struct snug_option options[] = {
      "what may be taken, bytes or 12GiB: refused before loading if it is not enough; default: what "
      "is free"},
     {0, "device", TEXT, &settings.machine.device, 0, 0, "NAME",
-     "cpu (default), or a CPU of docs/devices.md, whose memory is then the budget"},
+     "cpu (default); a CPU of docs/devices.md, whose memory is then the budget; or a simulated "
+     "card: "
+     "sim:v100-16gb, sim:8GiB, sim:FILE.json, two with a comma"},
     {0, "devices", TEXT, &settings.machine.devices_file, 0, 0, "FILE", "more devices, as JSON"},
+    {0, "ladder", TEXT, &settings.ladder, 0, 0, "RUNGS",
+     "where to run, the first that fits, and in which order to fall back: " SNUG_RUNG_NAMES
+     " (default: all, with a device); a single one is forced"},
+    {0, "no-fallback", FLAG, &settings.no_fallback, 0, 0, NULL,
+     "end with exit code 5 instead of going on elsewhere when the device fails"},
+    {0, "events", TEXT, &settings.events, 0, 0, "FILE",
+     "what the ladder did, a JSON object a line, as it happens"},
     {0, "memory-report", TEXT, &settings.memory_report, 0, 0, "FILE",
      "figures of the run's memory, as JSON, under PyTorch's names and ours"},
     {0, "alert", TEXT, &settings.alert, 0, 0, "LIMITS",
@@ -112,7 +121,8 @@ static const struct snug_usage usage = {
     "One bad document gives a row with its error; the others go on. Ctrl-C leaves\n"
     "what is finished.",
     "Exit codes: 0 all read, 1 some document partial or failed, 2 wrong usage,\n"
-    "3 model or schema unusable, 4 not enough memory, 130 interrupted.\n\n"
+    "3 model or schema unusable, 4 not enough memory, 5 the device failed and there was\n"
+    "no fallback, 130 interrupted.\n\n"
     "Examples:\n"
     "  snug extract samples/ --format table\n"
     "  snug extract scans/ -m models/InternVL3-8B -o out.jsonl\n"
@@ -136,6 +146,8 @@ struct run {
     double decode_ms; /* of the answers' steps, all documents together */
     int64_t output_tokens, prompt_tokens;
     struct snug_memory_report memory;
+    struct snug_machine machine;
+    const struct snug_device *devices[SNUG_MAX_SPACES];
 };
 
 static bool on_progress(void *context, enum snug_stage stage, int64_t tokens)
@@ -178,26 +190,48 @@ static int check_names(struct snug_reader_options *reader, enum snug_output_form
     return -1;
 }
 
-/* The machine's options; -1 to go on. */
-static int set_machine(struct snug_reader_options *o)
+/* The machine's devices and which rungs to use; -1 to go on. */
+static int set_devices(struct run *run, struct snug_reader_options *o)
 {
-    struct snug_machine machine;
-    int code = snug_cli_machine("extract", &settings.machine, &machine);
-    if (code >= 0)
-        return code;
-    if (machine.profile.kind != SNUG_DEVICE_KIND_CPU) {
-        fprintf(stderr,
-                "snug extract: --device %s: this version computes on the CPU only; 'snug plan' "
-                "tells what would fit there\n",
-                machine.profile.name);
+    const struct snug_machine *machine = &run->machine;
+    if (settings.ladder && !snug_rungs_parse(settings.ladder, &o->rungs)) {
+        fprintf(stderr, "snug extract: --ladder is a list of " SNUG_RUNG_NAMES ", not '%s'\n",
+                settings.ladder);
         return 2;
     }
-    if (machine.budget_stated || !machine.is_this)
-        o->budget_bytes = machine.budget_bytes;
-    o->page_width = machine.page_width;
-    o->page_height = machine.page_height;
-    o->elastic = settings.elastic;
+    if (settings.ladder && !machine->device_count &&
+        (o->rungs.count > 1 || o->rungs.items[0] != SNUG_RUNG_CPU)) {
+        fprintf(stderr, "snug extract: --ladder %s: there is no device (--device)\n",
+                settings.ladder);
+        return 2;
+    }
+    int code = snug_machine_open_devices("extract", machine, false, run->devices);
+    if (code >= 0 || !machine->device_count)
+        return code;
+    o->device_count = machine->device_count;
+    o->no_fallback = settings.no_fallback;
+    o->speeds[SNUG_SPACE_HOST] = snug_cli_host_speed();
+    for (int i = 1; i <= machine->device_count; i++) {
+        o->devices[i] = run->devices[i];
+        o->device_budget_bytes[i] = machine->budget_stated ? machine->devices[i].budget_bytes : 0;
+        o->speeds[i] = snug_cli_profile_speed(&machine->devices[i].profile);
+    }
     return -1;
+}
+
+/* The machine's options; -1 to go on. */
+static int set_machine(struct run *run, struct snug_reader_options *o)
+{
+    struct snug_machine *machine = &run->machine;
+    int code = snug_cli_machine("extract", &settings.machine, machine);
+    if (code >= 0)
+        return code;
+    if (!machine->device_count && (machine->budget_stated || !machine->is_this))
+        o->budget_bytes = machine->budget_bytes;
+    o->page_width = machine->page_width;
+    o->page_height = machine->page_height;
+    o->elastic = settings.elastic;
+    return set_devices(run, o);
 }
 
 static enum snug_status open_reader(struct run *run, struct snug_reader_options *o,
@@ -276,14 +310,14 @@ static void print_summary(struct run *run, double elapsed_ms)
 /* What was planned, and whether it was kept. */
 static void print_memory(struct run *run)
 {
-    const struct snug_session *s = snug_reader_session(run->reader);
     char planned[24], peak[24];
-    snug_progress_note(
-        &run->bar, "memory: planned %s, peak %s; taken in %llu runs: %llu regions, %llu blocks",
-        snug_format_bytes(snug_reader_forecast(run->reader)->peak_bytes, planned),
-        snug_format_bytes(snug_memory_of_process("VmHWM"), peak), (unsigned long long)s->runs,
-        (unsigned long long)(s->takes - (s->reserved ? 1 : 0)),
-        (unsigned long long)snug_alloc_quiet_requests());
+    snug_progress_note(&run->bar,
+                       "memory: planned %s, peak %s; taken in %llu runs: %llu regions, %llu blocks",
+                       snug_format_bytes(snug_reader_forecast(run->reader)->peak_bytes, planned),
+                       snug_format_bytes(snug_memory_of_process("VmHWM"), peak),
+                       (unsigned long long)snug_ladder_runs(snug_reader_ladder(run->reader)),
+                       (unsigned long long)snug_ladder_takes(snug_reader_ladder(run->reader)),
+                       (unsigned long long)snug_alloc_quiet_requests());
 }
 
 static void tell(struct run *run, const char *note)
@@ -323,7 +357,7 @@ static enum snug_status take_row(void *context, const struct snug_row *row,
 /* Reads every document; the exit code. */
 static int read_documents(struct run *run)
 {
-    struct snug_error error;
+    struct snug_error error = {0};
     struct snug_reader_documents documents = {
         .next = next_document, .row = take_row, .context = run};
     double start = snug_clock_ms();
@@ -331,7 +365,10 @@ static int read_documents(struct run *run)
     enum snug_status status = snug_reader_read_all(run->reader, &documents, &error);
     run->decode_ms = documents.decode_ms;
     snug_progress_clear(&run->bar);
-    enum snug_status written = status && status != SNUG_STATUS_INTERRUPTED
+    bool gave_up = settings.no_fallback && snug_status_exit_code(status) >= 4 &&
+                   status != SNUG_STATUS_INTERRUPTED;
+    struct snug_error failure = error;
+    enum snug_status written = status && status != SNUG_STATUS_INTERRUPTED && !gave_up
                                    ? status
                                    : snug_output_finish(&run->output, &error);
     if (written)
@@ -340,6 +377,8 @@ static int read_documents(struct run *run)
     print_memory(run);
     if (snug_memory_report_finish(&run->memory, &error))
         return snug_cli_fail_as(1, &error);
+    if (gave_up)
+        return snug_cli_fail_as(5, &failure);
     if (status == SNUG_STATUS_INTERRUPTED) {
         fprintf(stderr, "snug: interrupted; %zu of %zu documents are finished%s%s\n", run->bar.done,
                 run->inputs.count, settings.output ? " and written to " : "",
@@ -359,7 +398,7 @@ static int open_all(struct run *run, char *const *names, int count)
         code = snug_cli_quantize("extract", settings.quantize, settings.skip, &reader.model);
     reader.model.outlier_threshold = (float)settings.outlier_threshold;
     if (code < 0)
-        code = set_machine(&reader);
+        code = set_machine(run, &reader);
     if (code < 0 && settings.alert && !snug_memory_report_alerts(&run->memory, settings.alert)) {
         fprintf(
             stderr,
@@ -421,6 +460,8 @@ int snug_cli_extract(int argc, char **argv)
     snug_memory_report_free(&run.memory);
     snug_output_close(&run.output);
     snug_reader_close(run.reader);
+    snug_machine_close_devices(run.devices);
+    snug_machine_free(&run.machine);
     snug_schema_free(run.schema);
     snug_pool_destroy(run.pool);
     snug_inputs_free(&run.inputs);

@@ -166,9 +166,10 @@ static void put_run(const struct snug_memory_report *report, struct snug_text *t
     snug_text_printf(t, "  \"process_peak_bytes\": %" PRIu64 ",\n",
                      snug_memory_of_process("VmHWM"));
     snug_text_printf(t, "  \"regions_taken_after_start\": %" PRIu64 ",\n",
-                     s->takes - (s->reserved ? 1 : 0));
+                     snug_ladder_takes(snug_reader_ladder(report->reader)));
     snug_text_printf(t, "  \"blocks_taken_in_runs\": %" PRIu64 ",\n  \"runs\": %" PRIu64 ",\n",
-                     snug_alloc_quiet_requests(), s->runs);
+                     snug_alloc_quiet_requests(),
+                     snug_ladder_runs(snug_reader_ladder(report->reader)));
     snug_text_printf(t, "  \"leaked_bytes\": %" PRIu64 ",\n  \"lowest_free_bytes\": %" PRIu64 ",\n",
                      report->leaked, report->lowest_free);
     snug_text_puts(t, "  \"alerts\": [");

@@ -102,7 +102,7 @@ static enum snug_status work_out_cpu(struct plan *p, struct rung *rung, struct s
     rung->read_gbs =
         p->machine.profile.kind == SNUG_DEVICE_KIND_CPU ? p->machine.profile.read_gbs : 0;
     if (rung->read_gbs <= 0 && p->read_gbs <= 0)
-        p->read_gbs = plan_measure_read(p);
+        p->read_gbs = snug_cli_host_speed().read_gbs / SNUG_SPEED_SHARE;
     if (rung->read_gbs <= 0)
         rung->read_gbs = p->read_gbs;
     rung->device_bytes = is_device ? rung->forecast.peak_bytes : 0;
@@ -216,5 +216,6 @@ int snug_cli_plan(int argc, char **argv)
     snug_reader_close(p.reader);
     snug_model_source_close(&p.source);
     snug_schema_free(p.schema);
+    snug_machine_free(&p.machine);
     return code;
 }

@@ -33,9 +33,6 @@ struct plan {
     int64_t most_documents, most_tiles, most_tokens;
 };
 
-/* GB/s that this machine reads, on all its processors; about 0.1 s. */
-double plan_measure_read(const struct plan *p);
-
 /* Both onto standard output. Errors: IO. */
 SNUG_CHECK_RESULT enum snug_status plan_print_table(const struct plan *p, struct snug_error *error);
 SNUG_CHECK_RESULT enum snug_status plan_print_json(const struct plan *p, struct snug_error *error);

@@ -2,50 +2,9 @@
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "cli/plan.h"
 
-#include "base/clock.h"
 #include "base/json.h"
-#include "ops/peak.h"
 
 #include <string.h>
-
-#define READ_BYTES (96 << 20)
-#define READ_PIECE (1 << 20)
-
-struct reading {
-    const struct snug_peaks *peaks;
-    const char *data;
-};
-
-static void read_piece(void *context, int64_t index, int worker)
-{
-    const struct reading *r = context;
-    (void)worker;
-    r->peaks->read(r->data + index * READ_PIECE, READ_PIECE);
-}
-
-double plan_measure_read(const struct plan *p)
-{
-    struct reading r = {.peaks = snug_peaks_find(snug_ops_find(NULL))};
-    struct snug_region region = {0};
-    struct snug_pool *pool = NULL;
-    double best = 0;
-    (void)p;
-    if (!r.peaks || snug_device_cpu()->take(snug_device_cpu(), READ_BYTES, &region, NULL))
-        return 0;
-    if (!snug_device_cpu()->touch(snug_device_cpu(), &region, NULL) &&
-        !snug_pool_create(snug_cpu_count(), snug_allocator_heap(), &pool, NULL)) {
-        r.data = (const char *)region.base;
-        for (int i = 0; i < 5; i++) {
-            double from = snug_clock_ms();
-            snug_pool_run(pool, read_piece, &r, READ_BYTES / READ_PIECE);
-            double gbs = READ_BYTES / (snug_clock_ms() - from) / 1e6;
-            best = gbs > best ? gbs : best;
-        }
-    }
-    snug_pool_destroy(pool);
-    snug_device_cpu()->give(snug_device_cpu(), &region);
-    return best;
-}
 
 static double gap(const struct snug_forecast *f)
 {

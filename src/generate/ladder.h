@@ -130,6 +130,11 @@ SNUG_CHECK_RESULT enum snug_status snug_ladder_advance(struct snug_ladder *ladde
 /* The document is over, or given up. An answer that was never started is allowed. */
 void snug_ladder_end(struct snug_ladder *ladder, struct snug_answering *answer);
 
+/* Runs of a phase so far; and regions taken since it was opened, which is 0 as long as nothing
+ * moved and nothing was given back. */
+uint64_t snug_ladder_runs(const struct snug_ladder *ladder);
+uint64_t snug_ladder_takes(const struct snug_ladder *ladder);
+
 /* Whether pictures and prompts may be looked at again after the first token. */
 bool snug_ladder_may_replay(const struct snug_ladder *ladder);
 

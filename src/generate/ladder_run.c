@@ -11,6 +11,17 @@ bool snug_ladder_may_replay(const struct snug_ladder *ladder)
     return ladder->options.device_count > 0;
 }
 
+uint64_t snug_ladder_runs(const struct snug_ladder *ladder)
+{
+    return ladder->stats.runs + (ladder->stands ? ladder->session.runs : 0);
+}
+
+uint64_t snug_ladder_takes(const struct snug_ladder *ladder)
+{
+    uint64_t all = ladder->stats.takes + (ladder->stands ? ladder->session.takes : 0);
+    return all ? all - 1 : 0;
+}
+
 /* A failure that another rung may not have. What a region's taking is refused is one only between
  * documents (elastic): begin says so. */
 static bool falls(const struct snug_ladder *ladder, enum snug_status status)
