@@ -24,6 +24,7 @@ int snug_cli_inspect(int argc, char **argv);
 int snug_cli_plan(int argc, char **argv);
 int snug_cli_memory(int argc, char **argv);
 int snug_cli_doctor(int argc, char **argv);
+int snug_cli_rehearse(int argc, char **argv);
 int snug_cli_synth(int argc, char **argv);
 
 /* ---- options: one table a command, from which both the parsing and the help are made ---- */

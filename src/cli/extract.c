@@ -121,8 +121,8 @@ static const struct snug_usage usage = {
     "One bad document gives a row with its error; the others go on. Ctrl-C leaves\n"
     "what is finished.",
     "Exit codes: 0 all read, 1 some document partial or failed, 2 wrong usage,\n"
-    "3 model or schema unusable, 4 not enough memory, 5 the device failed and there was\n"
-    "no fallback, 130 interrupted.\n\n"
+    "3 model or schema unusable, 4 not enough memory, 5 the device failed and there\n"
+    "was no fallback, 130 interrupted.\n\n"
     "Examples:\n"
     "  snug extract samples/ --format table\n"
     "  snug extract scans/ -m models/InternVL3-8B -o out.jsonl\n"

@@ -86,7 +86,7 @@ static enum snug_status document_number(struct snug_bytes *bytes, uint64_t *out,
 /* Room for the answer, in the arena. */
 static enum snug_status make_room(struct snug_asking *asking, struct snug_error *error)
 {
-    size_t room = (size_t)snug_reader_token_limit(asking->reader);
+    size_t room = (size_t)snug_reader_answer_tokens(asking->reader);
     asking->generation = (struct snug_generation){
         .ids = snug_arena_calloc(asking->arena, room, sizeof(int32_t)),
         .log_probabilities = snug_arena_calloc(asking->arena, room, sizeof(double))};
@@ -159,7 +159,7 @@ enum snug_status snug_asking_open(struct snug_asking *asking, struct snug_reader
 /* Positions that prompt and answer may take. */
 static int64_t positions_of(const struct snug_asking *asking)
 {
-    return (int64_t)asking->prompt.count + snug_reader_token_limit(asking->reader);
+    return (int64_t)asking->prompt.count + snug_reader_answer_tokens(asking->reader);
 }
 
 enum snug_status snug_asking_start(struct snug_asking *asking, struct snug_error *error)
@@ -174,7 +174,7 @@ enum snug_status snug_asking_start(struct snug_asking *asking, struct snug_error
                     .columns = asking->grid.columns,
                     .bytes = asking->pixels},
         .tokens = positions_of(asking),
-        .options = {.max_new_tokens = snug_reader_token_limit(reader),
+        .options = {.max_new_tokens = snug_reader_answer_tokens(reader),
                     .sampling = reader->options.sampling,
                     .document = asking->document,
                     .stop_ids = reader->stop_ids,

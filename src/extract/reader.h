@@ -77,6 +77,9 @@ SNUG_CHECK_RESULT enum snug_status snug_reader_request(const struct snug_reader 
                                                        struct snug_forecast_request *out,
                                                        struct snug_error *error);
 
+/* Tokens of an answer at most: they belong to the request and never depend on memory. */
+int64_t snug_reader_answer_tokens(const struct snug_reader *reader);
+
 /* Loads the model of a folder. schema, pool and folder's strings must outlive the reader. What it
  * will take is worked out before anything large is loaded, and refused if it is above the budget or
  * what is free; then weights are loaded and the region for the largest document is taken, so that

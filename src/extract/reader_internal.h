@@ -24,9 +24,6 @@ struct snug_reader {
     int64_t stage_tokens;
 };
 
-/* Tokens of an answer at most: they belong to the request and never depend on memory. */
-int64_t snug_reader_token_limit(const struct snug_reader *reader);
-
 /* Reports a stage; false: the caller of the reader wants to stop. */
 bool snug_reader_goes_on(struct snug_reader *reader, enum snug_stage stage, int64_t tokens);
 /* The same stage again, between the steps of a run (context: the reader, with a progress). */

@@ -35,7 +35,7 @@ const struct snug_ladder *snug_reader_ladder(const struct snug_reader *reader)
     return &reader->ladder;
 }
 
-int64_t snug_reader_token_limit(const struct snug_reader *reader)
+int64_t snug_reader_answer_tokens(const struct snug_reader *reader)
 {
     if (reader->options.max_new_tokens)
         return reader->options.max_new_tokens;
@@ -260,7 +260,7 @@ enum snug_status snug_reader_request(const struct snug_reader *reader,
     *out = (struct snug_forecast_request){
         .model = reader->model,
         .tiles = tiles,
-        .tokens = prompt + snug_reader_token_limit(reader),
+        .tokens = prompt + snug_reader_answer_tokens(reader),
         .parallel = o->parallel ? o->parallel : 1,
         .vision_batch = o->vision_batch,
         .prefill_chunk = o->prefill_chunk,

@@ -115,18 +115,23 @@ static void lay_out(struct snug_model *model)
     }
 }
 
+/* Where nothing is computed weights are addresses. */
+static bool is_dry(const struct snug_model *model, const struct snug_placing *placing)
+{
+    return placing->device_count ? placing->devices[1]->dry : model->device->dry;
+}
+
 static enum snug_status take_host(struct snug_model *model, const struct snug_placing *placing,
                                   struct snug_error *error)
 {
     size_t all[SNUG_MAX_SPACES];
     uint64_t available = snug_memory_available();
     char want[24], have[24];
-    bool dry = placing->device_count && placing->devices[1]->dry;
     snug_placing_weight_bytes(placing, model, all);
     size_t bytes = all[SNUG_SPACE_HOST];
     if (!bytes)
         return SNUG_STATUS_OK;
-    if (bytes > available && !dry)
+    if (bytes > available && !is_dry(model, placing))
         return snug_error_set(error, SNUG_STATUS_DOES_NOT_FIT,
                               "%s: the weights take %s, but only %s of memory is free",
                               model->folder, snug_format_bytes(bytes, want),
@@ -137,8 +142,9 @@ static enum snug_status take_host(struct snug_model *model, const struct snug_pl
         model->pinned_by = device;
         return SNUG_STATUS_OK;
     }
-    return model->converted ? snug_safetensors_populate(model->source, error)
-                            : model->device->take(model->device, bytes, &model->region, error);
+    bool mapped = model->converted && !model->device->dry;
+    return mapped ? snug_safetensors_populate(model->source, error)
+                  : model->device->take(model->device, bytes, &model->region, error);
 }
 
 static enum snug_status take_regions(struct snug_model *model, const struct snug_placing *placing,
@@ -207,7 +213,7 @@ enum snug_status snug_model_hold(struct snug_model *model, const struct snug_pla
                                  struct snug_pool *pool, struct snug_error *error)
 {
     enum snug_status status = SNUG_STATUS_OK;
-    bool dry = placing->device_count && placing->devices[1]->dry;
+    bool dry = is_dry(model, placing);
     snug_model_drop(model);
     snug_placing_weights(placing, model);
     lay_out(model);
@@ -223,7 +229,7 @@ enum snug_status snug_model_hold(struct snug_model *model, const struct snug_pla
         snug_model_drop(model);
         return status;
     }
-    if (!placing->device_count && model->config.family == SNUG_FAMILY_LLAMA_VISION)
+    if (!placing->device_count && !dry && model->config.family == SNUG_FAMILY_LLAMA_VISION)
         model->alike_ratios = snug_llama_vision_alike(model);
     return SNUG_STATUS_OK;
 }
