@@ -275,9 +275,10 @@ enum snug_status snug_validate_device(const struct snug_program *program,
                                       struct snug_error *error)
 {
     struct validation v = {.device = device, .ops = ops, .pool = pool, .allocator = allocator};
-    SNUG_ASSERT(space > SNUG_SPACE_HOST && space < placed->spaces && !device->host);
+    SNUG_ASSERT(space > SNUG_SPACE_HOST && space < placed->spaces);
     if (device->dry)
         return SNUG_STATUS_OK;
+    SNUG_ASSERT(!device->host);
     enum snug_status status = snug_variants_find(program, placed, space, allocator, &v.variants,
                                                  &v.variant_count, error);
     if (!status && v.variant_count)
