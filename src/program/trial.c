@@ -9,10 +9,10 @@
 
 #define BLOCK_TERMS 256
 #define FEW_HEADS 3
-#define FEW_ROWS 19    /* of a tile */
-#define MANY_ROWS 261  /* of a tile: its keys are more than a block */
-#define MANY_KEYS 300  /* of a picture */
-#define FEW_PATCHES 4  /* in a row of a picture; even */
+#define FEW_ROWS 19   /* of a tile */
+#define MANY_ROWS 261 /* of a tile: its keys are more than a block */
+#define MANY_KEYS 300 /* of a picture */
+#define FEW_PATCHES 4 /* in a row of a picture; even */
 
 static int64_t at_most(int64_t value, int64_t limit)
 {

@@ -6,7 +6,7 @@
 
 #include "program/execute.h"
 
-#define SNUG_TRIAL_UNITS 3 /* rows, tiles or documents of the larger runs; odd */
+#define SNUG_TRIAL_UNITS 3   /* rows, tiles or documents of the larger runs; odd */
 #define SNUG_TRIAL_TERMS 600 /* the widest row */
 
 /* What selects a kernel, or a path in one; widths as the trial has them. Compared by memcmp: zeroed

@@ -3,8 +3,8 @@
 #include "program/trial.h"
 
 #define UNITS SNUG_TRIAL_UNITS
-#define LIMIT 4     /* magnitudes of rows; outliers lie above */
-#define MILD 1.5f   /* of queries, keys and values, so that many keys have a weight */
+#define LIMIT 4      /* magnitudes of rows; outliers lie above */
+#define MILD 1.5f    /* of queries, keys and values, so that many keys have a weight */
 #define CAPACITY 288 /* positions of a cache: more than a block of 256 */
 #define SHORT_CAPACITY 48
 #define FIRST_POSITION 253 /* the rows of a text run lie on both sides of a block's end */
@@ -325,8 +325,7 @@ static void build_rope(struct snug_trial *t)
 {
     const struct snug_variant *v = t->variant;
     struct snug_step step = new_step(t);
-    struct size frequencies =
-        v->row_each ? each(1, v->head_dim / 2) : fixed(1, v->head_dim / 2);
+    struct size frequencies = v->row_each ? each(1, v->head_dim / 2) : fixed(1, v->head_dim / 2);
     step.in[0] = input(t, SNUG_DTYPE_F32, frequencies, SNUG_FILL_FREQUENCIES, 1);
     if (v->has[1])
         step.in[1] = INPUT_OF(t, each(1, 1), rope_positions);
@@ -370,12 +369,12 @@ static void build_last_row(struct snug_trial *t)
 /* ---- keys and values ---- */
 
 /* How many caches there are: one a tile, one of a picture, or one more than documents. */
-static int cache(struct snug_trial *t, int64_t capacity, bool values)
+static int cache(struct snug_trial *t, int64_t kv_heads, int64_t capacity, bool values)
 {
     const struct snug_variant *v = t->variant;
     int64_t elements = values ? snug_v_cache_elements(capacity, v->head_dim)
                               : snug_k_cache_elements(capacity, v->head_dim);
-    elements *= v->kv_heads;
+    elements *= kv_heads;
     bool slotted = v->has[v->op == SNUG_OP_KIND_KV_STORE ? 2 : 3];
     if (v->sequence == SNUG_SEQUENCE_KIND_TILE)
         return mild(t, v->dtype, each(1, elements));
@@ -408,22 +407,26 @@ static void build_kv_store(struct snug_trial *t)
         step.in[3] = INPUT_OF(t, each(1, 1), store_positions);
     if (v->has[4])
         step.in[4] = INPUT_OF(t, fixed(v->rows, 1), sources);
-    step.out[0] = output(t, cache(t, step.capacity, false));
-    step.out[1] = output(t, cache(t, step.capacity, true));
+    step.out[0] = output(t, cache(t, v->kv_heads, step.capacity, false));
+    step.out[1] = output(t, cache(t, v->kv_heads, step.capacity, true));
     add_step(t, step);
 }
 
-static void add_attention(struct snug_trial *t, int64_t rows_per_sequence)
+static void add_attention(struct snug_trial *t, int64_t kv_heads, int64_t rows_per_sequence)
 {
     const struct snug_variant *v = t->variant;
     struct snug_step step = new_step(t);
     bool slotted = v->has[3], cross = v->sequence == SNUG_SEQUENCE_KIND_CROSS;
-    int64_t rows_each = v->sequence == SNUG_SEQUENCE_KIND_TILE ? rows_per_sequence : slotted ? 1 : 5;
+    int64_t rows_each = v->sequence == SNUG_SEQUENCE_KIND_TILE ? rows_per_sequence
+                        : slotted                              ? 1
+                                                               : 5;
+    step.kv_heads = kv_heads;
+    step.heads = v->heads / v->kv_heads * kv_heads;
     step.rows_per_sequence = rows_per_sequence;
     step.capacity = rows_per_sequence ? round_up(rows_per_sequence) : CAPACITY;
-    step.in[0] = mild(t, SNUG_DTYPE_F32, each(rows_each, v->heads * v->head_dim));
-    step.in[1] = cache(t, step.capacity, false);
-    step.in[2] = cache(t, step.capacity, true);
+    step.in[0] = mild(t, SNUG_DTYPE_F32, each(rows_each, step.heads * v->head_dim));
+    step.in[1] = cache(t, kv_heads, step.capacity, false);
+    step.in[2] = cache(t, kv_heads, step.capacity, true);
     if (slotted)
         step.in[3] = INPUT_OF(t, each(1, 1), slots);
     if (v->has[4])
@@ -431,13 +434,13 @@ static void add_attention(struct snug_trial *t, int64_t rows_per_sequence)
                            : INPUT_OF(t, each(1, 1), attend_positions);
     if (v->has[5])
         step.in[5] = INPUT_OF(t, each(rows_each, 1), key_counts);
-    step.out[0] = result(t, each(rows_each, v->heads * v->head_dim));
+    step.out[0] = result(t, each(rows_each, step.heads * v->head_dim));
     add_step(t, step);
 }
 
 static void build_attention(struct snug_trial *t)
 {
-    add_attention(t, t->variant->rows);
+    add_attention(t, t->variant->kv_heads, t->variant->rows);
 }
 
 /* ---- all ---- */
@@ -483,7 +486,7 @@ static void build_long_tiles(struct snug_trial *t, const struct snug_variant *va
             snug_program_phase(&t->program, "long tiles", 1);
         any = true;
         t->variant = &variants[i];
-        add_attention(t, variants[i].many_rows);
+        add_attention(t, 1, variants[i].many_rows);
     }
 }
 

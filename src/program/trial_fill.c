@@ -14,7 +14,8 @@ static uint32_t next_random(uint32_t *seed)
 static float plain(uint32_t *seed, float limit, bool first)
 {
     uint32_t kind = first ? 2 : next_random(seed) & 15;
-    float value = ((float)(next_random(seed) | 1u) * 0x1p-23f - 1) * limit; /* exact but for limit */
+    float value =
+        ((float)(next_random(seed) | 1u) * 0x1p-23f - 1) * limit; /* exact but for limit */
     return kind == 0 ? 0 : kind == 1 ? value * 0x1p-14f : value;
 }
 

@@ -58,8 +58,7 @@ static enum snug_status place(struct validation *v, struct snug_error *error)
         .spaces = DEVICE_SPACE + 1, .home = v->home, .compute = v->compute};
     SNUG_TRY(snug_program_finish(&v->host.program, error));
     SNUG_TRY(snug_program_finish(&v->there.program, error));
-    SNUG_TRY(
-        snug_placed_make(&v->host.program, &on_host, v->allocator, &v->host_placed, error));
+    SNUG_TRY(snug_placed_make(&v->host.program, &on_host, v->allocator, &v->host_placed, error));
     return snug_placed_make(&v->there.program, &on_device, v->allocator, &v->placed, error);
 }
 
@@ -204,8 +203,8 @@ static enum snug_status run_both(const struct snug_executor *host,
     for (int s = p->first_step; s < p->first_step + p->step_count; s++)
         for (int i = 0; i < SNUG_STEP_OUTPUTS; i++)
             if (trial->program.steps[s].out[i] >= 0)
-                SNUG_TRY(compare(host, there, trial, &run, s, trial->program.steps[s].out[i],
-                                 error));
+                SNUG_TRY(
+                    compare(host, there, trial, &run, s, trial->program.steps[s].out[i], error));
     if (run.kv_non_finite == again.kv_non_finite && run.state_non_finite == again.state_non_finite)
         return SNUG_STATUS_OK;
     return snug_error_set(error, SNUG_STATUS_DEVICE,
@@ -244,8 +243,7 @@ static enum snug_status run_all(const struct validation *v, struct snug_error *e
 
 static enum snug_status validate(struct validation *v, struct snug_error *error)
 {
-    SNUG_TRY(
-        snug_trial_build(v->variants, v->variant_count, v->allocator, &v->host, error));
+    SNUG_TRY(snug_trial_build(v->variants, v->variant_count, v->allocator, &v->host, error));
     SNUG_TRY(snug_trial_build(v->variants, v->variant_count, v->allocator, &v->there, error));
     SNUG_TRY(place(v, error));
     SNUG_TRY(take(v, error));
@@ -279,8 +277,8 @@ enum snug_status snug_validate_device(const struct snug_program *program,
     if (device->dry)
         return SNUG_STATUS_OK;
     SNUG_ASSERT(!device->host);
-    enum snug_status status = snug_variants_find(program, placed, space, allocator, &v.variants,
-                                                 &v.variant_count, error);
+    enum snug_status status =
+        snug_variants_find(program, placed, space, allocator, &v.variants, &v.variant_count, error);
     if (!status && v.variant_count)
         status = validate(&v, error);
     release(&v);

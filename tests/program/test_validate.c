@@ -64,7 +64,8 @@ static void open_world(struct world *w, int index)
                                                  .kv_dtype = worlds[index].kv,
                                                  .slots = worlds[index].slots};
     *w = (struct world){.name = worlds[index].folder, .device = open_sim(index % 2 == 1)};
-    assert_ok(snug_model_outline(&folder, &model_options, snug_allocator_heap(), &w->model, &error));
+    assert_ok(
+        snug_model_outline(&folder, &model_options, snug_allocator_heap(), &w->model, &error));
     assert_ok(snug_model_program(w->model, &options, snug_allocator_heap(), &w->program, &handles,
                                  &error));
     struct snug_placing placing = {.devices = {NULL, w->device}, .device_count = 1};
@@ -199,7 +200,7 @@ static void flip_rows(float *y, int64_t rows, int64_t cols, int64_t ld)
 
 FLIPPED(linear, snug_linear, flip_rows(a->y, a->rows, a->n, a->y_ld))
 FLIPPED(quantize, snug_quantize,
-        flip_bit(a->y, flip.first ? 1 : a->rows * snug_quantized_row_bytes(a->k), 1))
+        flip_bit(a->y, flip.first ? 1 : a->rows *snug_quantized_row_bytes(a->k), 1))
 FLIPPED(linear_quantized, snug_linear_quantized, flip_rows(a->y, a->rows, a->n, a->y_ld))
 FLIPPED(layer_norm, snug_norm, flip_rows(a->y, a->rows, a->cols, a->y_ld))
 FLIPPED(rms_norm, snug_norm, flip_rows(a->y, a->rows, a->cols, a->y_ld))
@@ -207,15 +208,14 @@ FLIPPED(residual, snug_residual, flip_bit(a->x, a->rows * a->cols, 4))
 FLIPPED(add_rows, snug_add_rows, flip_bit(a->x, a->rows * a->cols, 4))
 FLIPPED(gelu, snug_unary, flip_bit(a->y, a->count, 4))
 FLIPPED(silu_mul, snug_unary, flip_bit(a->y, a->count, 4))
-FLIPPED(rope, snug_rope, flip_rows(a->x, a->rows, a->heads *a->head_dim, a->x_ld))
+FLIPPED(rope, snug_rope, flip_rows(a->x, a->rows, a->heads * a->head_dim, a->x_ld))
 FLIPPED(attention, snug_attention,
-        flip_rows(a->out, a->sequences *a->rows_per_sequence, a->heads *a->head_dim, a->out_ld))
+        flip_rows(a->out, a->sequences * a->rows_per_sequence, a->heads * a->head_dim, a->out_ld))
 FLIPPED(patches, snug_patches, flip_bit(a->y, a->tiles * 3 * a->side * a->side, 4))
 FLIPPED(vision_embed, snug_vision_embed, flip_bit(a->y, a->tiles *(1 + a->count) * a->d, 4))
-FLIPPED(drop_cls, snug_drop_cls, flip_bit(a->y, a->tiles *a->count *a->d, 4))
-FLIPPED(pixel_shuffle, snug_pixel_shuffle,
-        flip_bit(a->y, a->tiles *a->grid *a->grid *a->d, 4))
-FLIPPED(embed, snug_embed, flip_bit(a->y, a->rows *a->d, 4))
+FLIPPED(drop_cls, snug_drop_cls, flip_bit(a->y, a->tiles * a->count * a->d, 4))
+FLIPPED(pixel_shuffle, snug_pixel_shuffle, flip_bit(a->y, a->tiles * a->grid * a->grid * a->d, 4))
+FLIPPED(embed, snug_embed, flip_bit(a->y, a->rows * a->d, 4))
 
 /* The first key stored of the first cache written; the last value of the last one. */
 static enum snug_status flipped_kv_store(const struct snug_kv_store *a, struct snug_pool *pool)
@@ -431,9 +431,8 @@ static void test_allocations(void **state)
     for (uint64_t fail_at = 1;; fail_at++) {
         struct snug_counting_allocator counting;
         snug_counting_allocator_init(&counting, snug_allocator_heap(), fail_at);
-        enum snug_status status =
-            snug_validate_device(&w.program, &w.placed, 1, w.device, snug_ops_ref(), NULL,
-                                 &counting.allocator, &error);
+        enum snug_status status = snug_validate_device(
+            &w.program, &w.placed, 1, w.device, snug_ops_ref(), NULL, &counting.allocator, &error);
         assert_int_equal(counting.live, 0);
         assert_int_equal(snug_sim_figures(w.device).ours, 0);
         assert_int_equal(status, counting.failed ? SNUG_STATUS_MEMORY : SNUG_STATUS_OK);
@@ -446,10 +445,10 @@ static void test_allocations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_true_ops),    cmocka_unit_test(test_nothing_to_do),
+        cmocka_unit_test(test_true_ops),     cmocka_unit_test(test_nothing_to_do),
         cmocka_unit_test(test_unknown_step), cmocka_unit_test(test_one_bit),
-        cmocka_unit_test(test_message),     cmocka_unit_test(test_every_result),
-        cmocka_unit_test(test_faults),      cmocka_unit_test(test_allocations),
+        cmocka_unit_test(test_message),      cmocka_unit_test(test_every_result),
+        cmocka_unit_test(test_faults),       cmocka_unit_test(test_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
