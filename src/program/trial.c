@@ -167,7 +167,7 @@ enum snug_status snug_variants_find(const struct snug_program *program,
             }
             found = grown;
         }
-        found[number++] = v;
+        memcpy(&found[number++], &v, sizeof v); /* with what lies between members */
     }
     *out = found;
     *count = number;

@@ -16,10 +16,12 @@
  * with snug_ops_ref(). program is finished; both are only read. pool may be NULL. On a dry device
  * nothing is done; the CPU's own (device->host) is no device to be validated.
  *
- * Takes one region of the device and one of pinned memory of %MEMORY%, and %TIME%. All is given
- * back, whatever the outcome. Errors: DEVICE (naming the op whose bits differ; and what the
- * device's calls return), DEVICE_LOST, MEMORY, UNSUPPORTED (a step of a kind that nothing is known
- * about here: it is not passed over). */
+ * Takes one region of the device and one of pinned memory, of 1 to 4 MB for small models and 5 MB
+ * for one of 10^9 parameters, and about as much of the allocator; and 10 to 80 ms of one core,
+ * nearly all of it for the reference. All is given back, whatever the outcome. Errors: DEVICE
+ * (naming the op whose bits differ; and what the device's calls return), DEVICE_LOST, MEMORY,
+ * UNSUPPORTED (a step of a kind that nothing is known about here: it is not passed over).
+ */
 SNUG_CHECK_RESULT enum snug_status
 snug_validate_device(const struct snug_program *program, const struct snug_placed *placed,
                      int space, const struct snug_device *device, const struct snug_ops *ops,
