@@ -55,7 +55,48 @@ static void set_attention(struct snug_variant *v, const struct snug_step *step)
         v->rows = at_most(step->rows_per_sequence, MANY_KEYS);
 }
 
-/* False: a kind of step that is not known here. */
+static void set_norm(struct snug_variant *v, const struct snug_step *step, int64_t cols)
+{
+    int64_t heads = step->heads ? step->heads : 1;
+    v->eps = step->eps;
+    v->heads = at_most(heads, FEW_HEADS);
+    v->cols = row_of(cols / heads);
+}
+
+/* Ops with a weight, table or cache, whose type matters. False: a kind of step that is not known
+ * here. */
+static bool set_typed(const struct snug_program *p, const struct snug_step *step,
+                      struct snug_variant *v)
+{
+    switch (step->op) {
+    case SNUG_OP_KIND_ADD_ROWS:
+        v->dtype = operand(p, step->in[1])->dtype;
+        v->complement = step->complement;
+        v->cols = row_of(cols_of(p, step->out[0]));
+        return true;
+    case SNUG_OP_KIND_EMBED:
+        v->dtype = operand(p, step->in[2])->dtype;
+        v->cols = row_of(step->k);
+        return true;
+    case SNUG_OP_KIND_LINEAR:
+        v->dtype = operand(p, step->in[1])->dtype;
+        v->quant = operand(p, step->in[1])->quant;
+        v->cols = row_of(step->k);
+        v->n = step->n % SNUG_PANEL;
+        return true;
+    case SNUG_OP_KIND_KV_STORE:
+        v->dtype = operand(p, step->out[0])->dtype;
+        set_attention(v, step);
+        return true;
+    case SNUG_OP_KIND_ATTENTION:
+        v->dtype = operand(p, step->in[1])->dtype;
+        set_attention(v, step);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static bool set_variant(const struct snug_program *p, const struct snug_step *step,
                         struct snug_variant *v)
 {
@@ -70,15 +111,18 @@ static bool set_variant(const struct snug_program *p, const struct snug_step *st
         v->patch = step->patch;
         v->grid = at_most(step->side / step->patch, FEW_PATCHES);
         return true;
+    case SNUG_OP_KIND_ROPE:
+        v->heads = at_most(step->heads, FEW_HEADS);
+        v->head_dim = step->head_dim;
+        v->row_each = operand(p, step->in[0])->rows_per_unit > 0;
+        return true;
+    case SNUG_OP_KIND_LAYER_NORM:
+    case SNUG_OP_KIND_RMS_NORM:
+        set_norm(v, step, cols_of(p, step->in[0]));
+        return true;
     case SNUG_OP_KIND_PIXEL_SHUFFLE:
-        v->grid = at_most(step->grid, FEW_PATCHES);
-        v->transposed = step->transposed;
-        v->cols = row_of(cols_of(p, step->in[0]));
-        return true;
     case SNUG_OP_KIND_STORE_COLUMNS:
-        v->stride = step->stride;
-        v->cols = row_of(cols_of(p, step->in[0]));
-        return true;
+    case SNUG_OP_KIND_QUANTIZE:
     case SNUG_OP_KIND_VISION_EMBED:
     case SNUG_OP_KIND_DROP_CLS:
     case SNUG_OP_KIND_STORE_ROWS:
@@ -88,51 +132,14 @@ static bool set_variant(const struct snug_program *p, const struct snug_step *st
     case SNUG_OP_KIND_RESIDUAL:
     case SNUG_OP_KIND_LAST_ROW:
         v->cols = row_of(cols_of(p, step->in[0]));
-        return true;
-    case SNUG_OP_KIND_ADD_ROWS:
-        v->dtype = operand(p, step->in[1])->dtype;
-        v->complement = step->complement;
-        v->cols = row_of(cols_of(p, step->out[0]));
-        return true;
-    case SNUG_OP_KIND_EMBED:
-        v->dtype = operand(p, step->in[2])->dtype;
-        v->cols = row_of(step->k);
-        return true;
-    case SNUG_OP_KIND_LAYER_NORM:
-    case SNUG_OP_KIND_RMS_NORM: {
-        int64_t heads = step->heads ? step->heads : 1;
-        v->eps = step->eps;
-        v->heads = at_most(heads, FEW_HEADS);
-        v->cols = row_of(cols_of(p, step->in[0]) / heads);
-        return true;
-    }
-    case SNUG_OP_KIND_QUANTIZE:
+        v->grid = at_most(step->grid, FEW_PATCHES);
+        v->transposed = step->transposed;
+        v->stride = step->stride;
         v->threshold = step->threshold;
-        v->cols = row_of(step->k);
         return true;
-    case SNUG_OP_KIND_LINEAR:
-        v->dtype = operand(p, step->in[1])->dtype;
-        v->quant = operand(p, step->in[1])->quant;
-        v->cols = row_of(step->k);
-        v->n = step->n % SNUG_PANEL;
-        return true;
-    case SNUG_OP_KIND_ROPE:
-        v->heads = at_most(step->heads, FEW_HEADS);
-        v->head_dim = step->head_dim;
-        v->row_each = operand(p, step->in[0])->rows_per_unit > 0;
-        return true;
-    case SNUG_OP_KIND_KV_STORE:
-        v->dtype = operand(p, step->out[0])->dtype;
-        set_attention(v, step);
-        return true;
-    case SNUG_OP_KIND_ATTENTION:
-        v->dtype = operand(p, step->in[1])->dtype;
-        set_attention(v, step);
-        return true;
-    case SNUG_OP_KIND_COUNT:
-        break;
+    default:
+        return set_typed(p, step, v);
     }
-    return false;
 }
 
 enum snug_status snug_variants_find(const struct snug_program *program,
