@@ -18,7 +18,7 @@ const char *snug_event_kind_name(enum snug_event_kind kind)
 
 /* ---- what there is ---- */
 
-static bool has_device(const struct snug_ladder *ladder)
+bool snug_ladder_has_device(const struct snug_ladder *ladder)
 {
     return ladder->plan.placing.device_count > 0;
 }
@@ -45,7 +45,10 @@ static enum snug_status usable(struct snug_ladder *ladder, int space, size_t *by
     const struct snug_device *device = ladder->options.devices[space];
     size_t budget = ladder->options.budget_bytes[space];
     uint64_t free_now = 0;
-    SNUG_TRY(device->free_bytes(device, &free_now, error));
+    enum snug_status status = device->free_bytes(device, &free_now, error);
+    ladder->gone |= status == SNUG_STATUS_DEVICE_LOST;
+    if (status)
+        return status;
     uint64_t all = free_now + ours(ladder, space);
     if (space == 1) {
         ladder->most_bytes = all > ladder->most_bytes ? all : ladder->most_bytes;
@@ -75,6 +78,7 @@ enum snug_status snug_ladder_request(struct snug_ladder *ladder, struct snug_run
                                       .tokens = o->tokens,
                                       .tiles = o->tiles,
                                       .device_count = o->device_count,
+                                      .known = &ladder->known,
                                       .whole = o->forced};
     memcpy(out->devices, o->devices, sizeof out->devices);
     memcpy(out->speeds, o->speeds, sizeof out->speeds);
@@ -93,13 +97,14 @@ enum snug_status snug_ladder_request(struct snug_ladder *ladder, struct snug_run
 
 /* ---- events ---- */
 
-static uint64_t free_of_device(const struct snug_ladder *ladder)
+uint64_t snug_ladder_free_of_device(struct snug_ladder *ladder)
 {
     uint64_t bytes = 0;
-    if (ladder->options.device_count &&
-        ladder->options.devices[1]->free_bytes(ladder->options.devices[1], &bytes, NULL))
-        return 0;
-    return bytes;
+    const struct snug_device *first = ladder->options.devices[1];
+    enum snug_status status =
+        ladder->options.device_count ? first->free_bytes(first, &bytes, NULL) : SNUG_STATUS_OK;
+    ladder->gone |= status == SNUG_STATUS_DEVICE_LOST && !ladder->lost;
+    return status ? 0 : bytes;
 }
 
 void snug_ladder_tell(struct snug_ladder *ladder, struct snug_event event)
@@ -111,7 +116,7 @@ void snug_ladder_tell(struct snug_ladder *ladder, struct snug_event event)
     event.number = first ? first->number : ladder->documents;
     event.token = first ? first->out->count : 0;
     event.step = (int64_t)(ladder->stats.runs + (ladder->stands ? ladder->session.runs : 0));
-    event.free_bytes = free_of_device(ladder);
+    event.free_bytes = snug_ladder_free_of_device(ladder);
     event.documents = ladder->answer_count;
     ladder->options.event(ladder->options.event_context, &event);
 }
@@ -147,7 +152,7 @@ static void drop_weights(struct snug_ladder *ladder)
     ladder->holds = false;
 }
 
-static bool same_weights(const struct snug_placing *a, const struct snug_placing *b)
+bool snug_ladder_same_weights(const struct snug_placing *a, const struct snug_placing *b)
 {
     return a->device_count == b->device_count && a->host_units == b->host_units &&
            a->split == b->split;
@@ -157,7 +162,7 @@ static bool same_weights(const struct snug_placing *a, const struct snug_placing
 static enum snug_status hold(struct snug_ladder *ladder, const struct snug_placing *placing,
                              bool fresh, struct snug_error *error)
 {
-    if (ladder->holds && !fresh && same_weights(&ladder->held, placing))
+    if (ladder->holds && !fresh && snug_ladder_same_weights(&ladder->held, placing))
         return SNUG_STATUS_OK;
     drop_weights(ladder);
     SNUG_TRY(snug_model_hold(ladder->model, placing, ladder->options.session.pool, error));
@@ -198,16 +203,15 @@ static enum snug_status enter(struct snug_ladder *ladder, int index,
     session.placing = plan->placing;
     session.slots = plan->slots;
     snug_session_init(&ladder->session, ladder->model, &session, ladder->allocator);
+    ladder->session.stats = ladder->stats.memory;
     enum snug_status status = hold(ladder, &plan->placing, fresh, error);
     if (!status && !is_valid(ladder, &plan->placing)) {
         status = snug_session_plan(&ladder->session, o->tokens, o->tiles, error);
         if (!status)
             status = validate(ladder, error);
     }
-    if (!status) {
-        ladder->session.stats = ladder->stats.memory;
+    if (!status)
         status = snug_session_reserve(&ladder->session, o->tokens, o->tiles, error);
-    }
     if (status) {
         ladder->stats.memory = ladder->session.stats;
         snug_session_free(&ladder->session);
@@ -256,19 +260,44 @@ static bool is_refusal(enum snug_status status)
     return status == SNUG_STATUS_MEMORY || status == SNUG_STATUS_DOES_NOT_FIT;
 }
 
-/* A device that is lost is of no use until it has been reset. */
-static void note_cause(struct snug_ladder *ladder, enum snug_status cause)
+void snug_ladder_note_cause(struct snug_ladder *ladder, enum snug_status cause)
 {
     if (!snug_is_device_failure(cause))
         return;
-    ladder->backoff = ladder->backoff ? 2 * ladder->backoff : 1;
+    if (ladder->failed_at != ladder->documents || !ladder->backoff)
+        ladder->backoff = ladder->backoff ? 2 * ladder->backoff : 1;
     if (ladder->backoff > SNUG_LADDER_MAX_BACKOFF)
         ladder->backoff = SNUG_LADDER_MAX_BACKOFF;
+    ladder->failed_at = ladder->documents;
     ladder->try_at = ladder->documents + ladder->backoff;
     if (cause == SNUG_STATUS_DEVICE_LOST) {
         ladder->lost = true;
+        ladder->gone = false;
         memset(ladder->valid, 0, sizeof ladder->valid);
+        if (ladder->stands && snug_ladder_has_device(ladder))
+            leave(ladder);
+        if (ladder->holds && ladder->held.device_count)
+            drop_weights(ladder);
     }
+}
+
+static bool has_rung_after(const struct snug_ladder *ladder, int index, enum snug_rung rung)
+{
+    for (int i = index + 1; i < ladder->options.rungs.count; i++)
+        if (ladder->options.rungs.items[i] == rung)
+            return true;
+    return false;
+}
+
+/* A rung could not be entered. A loss is met with a reset at once if nothing after that rung does
+ * without the device, and it is the first time (last: what failed before). */
+static void note_failure(struct snug_ladder *ladder, enum snug_status cause, int index,
+                         enum snug_status last)
+{
+    snug_ladder_note_cause(ladder, cause);
+    if (cause == SNUG_STATUS_DEVICE_LOST && last != cause && !ladder->options.no_fallback &&
+        !has_rung_after(ladder, index, SNUG_RUNG_CPU))
+        snug_ladder_try_reset(ladder);
 }
 
 /* What a rung that does not fit would need, for a message. */
@@ -287,8 +316,8 @@ static void add_need(const struct snug_rung_plan *plan, const struct snug_rung_r
 }
 
 /* Enters the first rung from `index` on that fits and works. */
-static enum snug_status find(struct snug_ladder *ladder, int index, enum snug_status cause,
-                             struct snug_error *error)
+enum snug_status snug_ladder_find(struct snug_ladder *ladder, int index, enum snug_status cause,
+                                  struct snug_error *error)
 {
     const struct snug_rung_list *list = &ladder->options.rungs;
     char needs[SNUG_LADDER_TEXT_BYTES] = "";
@@ -302,8 +331,11 @@ static enum snug_status find(struct snug_ladder *ladder, int index, enum snug_st
             continue;
         enum snug_status status = snug_ladder_request(ladder, &request, &local);
         if (status == SNUG_STATUS_DEVICE_LOST) {
-            note_cause(ladder, status);
-            i--;
+            note_failure(ladder, status, i, last);
+            if (ladder->options.no_fallback)
+                return snug_error_set(error, status, "%s", local.message);
+            last = status;
+            i--; /* the host's may do; so may this one, if it has been reset */
             continue;
         }
         if (!status)
@@ -320,10 +352,11 @@ static enum snug_status find(struct snug_ladder *ladder, int index, enum snug_st
         status = enter(ladder, i, &plan, fresh, &local);
         if (!status)
             return SNUG_STATUS_OK;
-        if (!snug_is_device_failure(status) && !is_refusal(status))
+        note_failure(ladder, status, i, last);
+        if ((!snug_is_device_failure(status) && !is_refusal(status)) ||
+            (ladder->options.no_fallback && snug_is_device_failure(status)))
             return snug_error_set(error, status, "%s", local.message);
         last = status;
-        note_cause(ladder, status);
         ladder->stats.retries++;
         snug_ladder_tell(ladder, (struct snug_event){.kind = SNUG_EVENT_KIND_RETRY,
                                                      .from = plan.rung,
@@ -333,16 +366,16 @@ static enum snug_status find(struct snug_ladder *ladder, int index, enum snug_st
     }
     if (last)
         return snug_error_set(error, last, "no rung is left: %s", local.message);
-    return snug_error_set(error, cause ? cause : SNUG_STATUS_DOES_NOT_FIT,
-                          "no rung of the ladder fits: %s",
+    last = cause ? cause : ladder->lost ? SNUG_STATUS_DEVICE_LOST : SNUG_STATUS_DOES_NOT_FIT;
+    return snug_error_set(error, last, "no rung of the ladder fits: %s",
                           *needs         ? needs
                           : ladder->lost ? "the device is lost"
                                          : "none applies");
 }
 
-static size_t bytes_taken(const struct snug_ladder *ladder)
+size_t snug_ladder_bytes_taken(const struct snug_ladder *ladder)
 {
-    return ladder->stands ? ladder->plan.need_bytes[has_device(ladder) ? 1 : 0] : 0;
+    return ladder->stands ? ladder->plan.need_bytes[snug_ladder_has_device(ladder) ? 1 : 0] : 0;
 }
 
 enum snug_status snug_ladder_open(struct snug_ladder *ladder, struct snug_model *model,
@@ -352,9 +385,10 @@ enum snug_status snug_ladder_open(struct snug_ladder *ladder, struct snug_model 
     double start = snug_clock_ms();
     *ladder = (struct snug_ladder){
         .allocator = allocator, .options = *options, .model = model, .roomy_at = -1};
+    ladder->known.allocator = allocator;
     if (!ladder->options.session.device)
         ladder->options.session.device = model->device;
-    enum snug_status status = find(ladder, 0, SNUG_STATUS_OK, error);
+    enum snug_status status = snug_ladder_find(ladder, 0, SNUG_STATUS_OK, error);
     if (status) {
         snug_ladder_close(ladder);
         return status;
@@ -365,7 +399,7 @@ enum snug_status snug_ladder_open(struct snug_ladder *ladder, struct snug_model 
                                                  .from = ladder->plan.rung,
                                                  .to = ladder->plan.rung,
                                                  .why = "the first that fits",
-                                                 .bytes = bytes_taken(ladder),
+                                                 .bytes = snug_ladder_bytes_taken(ladder),
                                                  .ms = snug_clock_ms() - start});
     if (ladder->options.elastic)
         snug_session_rest(&ladder->session);
@@ -379,6 +413,7 @@ void snug_ladder_close(struct snug_ladder *ladder)
     leave(ladder);
     if (ladder->holds)
         drop_weights(ladder);
+    snug_rung_known_free(&ladder->known);
     *ladder = (struct snug_ladder){0};
 }
 
@@ -412,32 +447,54 @@ static void note_moves(struct snug_ladder *ladder, enum snug_rung from, enum snu
     }
 }
 
-/* Leaves the rung for one from `index` on. */
-static enum snug_status move(struct snug_ladder *ladder, int index, enum snug_event_kind kind,
-                             enum snug_status cause, const char *why, struct snug_error *error)
+/* No rung is left: that is the end of every document under way. */
+static void end_all(struct snug_ladder *ladder, enum snug_status status,
+                    const struct snug_error *error)
+{
+    for (int i = 0; i < ladder->answer_count; i++) {
+        struct snug_answering *a = ladder->answers[i];
+        if (a->over)
+            continue;
+        a->over = true;
+        a->status = status;
+        a->error = *error;
+    }
+}
+
+enum snug_status snug_ladder_move(struct snug_ladder *ladder, int index, enum snug_event_kind kind,
+                                  enum snug_status cause, const char *why, struct snug_error *error)
 {
     double start = snug_clock_ms();
-    enum snug_rung from = ladder->plan.rung;
+    const struct snug_rung_plan before = ladder->plan;
+    int index_before = ladder->index;
     save_all(ladder);
     leave(ladder);
-    enum snug_status status = find(ladder, index, cause, error);
-    if (status)
-        return status;
+    enum snug_status status = snug_ladder_find(ladder, index, cause, error);
+    const struct snug_rung_plan *now = status ? &before : &ladder->plan;
+    bool up = kind == SNUG_EVENT_KIND_UP;
+    if (up && !status && ladder->index == index_before && now->slots == before.slots &&
+        now->placing.host_units == before.placing.host_units)
+        return status; /* the way up failed, as events have told */
+    if (status || (up && ladder->index > index_before))
+        kind = SNUG_EVENT_KIND_DOWN;
     double ms = snug_clock_ms() - start;
     ladder->stats.moving_ms += ms;
     *(kind == SNUG_EVENT_KIND_UP ? &ladder->stats.ups : &ladder->stats.downs) += 1;
-    note_moves(ladder, from, cause);
+    if (!status)
+        note_moves(ladder, before.rung, cause);
     snug_ladder_tell(ladder, (struct snug_event){.kind = kind,
-                                                 .from = from,
-                                                 .to = ladder->plan.rung,
-                                                 .cause = cause,
-                                                 .why = why,
-                                                 .bytes = bytes_taken(ladder),
+                                                 .from = before.rung,
+                                                 .to = now->rung,
+                                                 .cause = status ? status : cause,
+                                                 .why = status ? error->message : why,
+                                                 .bytes = snug_ladder_bytes_taken(ladder),
                                                  .ms = ms});
-    return SNUG_STATUS_OK;
+    if (status)
+        end_all(ladder, status, error);
+    return status;
 }
 
-static void try_reset(struct snug_ladder *ladder)
+void snug_ladder_try_reset(struct snug_ladder *ladder)
 {
     bool all = true;
     for (int space = 1; space <= ladder->options.device_count; space++) {
@@ -447,15 +504,7 @@ static void try_reset(struct snug_ladder *ladder)
     ladder->lost = !all;
     if (all)
         return;
-    note_cause(ladder, SNUG_STATUS_DEVICE_LOST);
-}
-
-static bool has_rung_after(const struct snug_ladder *ladder, int index, enum snug_rung rung)
-{
-    for (int i = index + 1; i < ladder->options.rungs.count; i++)
-        if (ladder->options.rungs.items[i] == rung)
-            return true;
-    return false;
+    snug_ladder_note_cause(ladder, SNUG_STATUS_DEVICE_LOST);
 }
 
 enum snug_status snug_ladder_step_down(struct snug_ladder *ladder, enum snug_status cause,
@@ -463,125 +512,16 @@ enum snug_status snug_ladder_step_down(struct snug_ladder *ladder, enum snug_sta
 {
     char why[SNUG_ERROR_MESSAGE_BYTES];
     snprintf(why, sizeof why, "%s", error->message);
-    if (ladder->options.no_fallback)
+    snug_ladder_note_cause(ladder, cause);
+    if (ladder->options.no_fallback) {
+        if (!ladder->stands)
+            end_all(ladder, cause, error);
         return cause;
-    if (cause == SNUG_STATUS_DEVICE_LOST) {
-        leave(ladder); /* what is lost is only given back */
-        drop_weights(ladder);
     }
-    note_cause(ladder, cause);
     if (is_refusal(cause))
         cause = SNUG_STATUS_MEMORY;
     if (ladder->lost && !has_rung_after(ladder, ladder->index, SNUG_RUNG_CPU))
-        try_reset(ladder); /* nothing else is left */
-    return move(ladder, next_index(ladder, ladder->index, cause), SNUG_EVENT_KIND_DOWN, cause, why,
-                error);
-}
-
-/* ---- between documents ---- */
-
-/* The first rung that would fit now; the count of rungs if none does. */
-static enum snug_status first_fitting(struct snug_ladder *ladder, int *index,
-                                      struct snug_rung_plan *plan, struct snug_error *error)
-{
-    const struct snug_rung_list *list = &ladder->options.rungs;
-    struct snug_rung_request request;
-    SNUG_TRY(snug_ladder_request(ladder, &request, error));
-    for (*index = 0; *index < list->count; (*index)++) {
-        if (ladder->lost && list->items[*index] != SNUG_RUNG_CPU)
-            continue;
-        SNUG_TRY(snug_rung_plan(&request, list->items[*index], plan, error));
-        if (plan->applies && plan->fits)
-            return SNUG_STATUS_OK;
-    }
-    return SNUG_STATUS_OK;
-}
-
-static int find_rung(const struct snug_ladder *ladder, enum snug_rung rung, int otherwise)
-{
-    for (int i = 0; i < ladder->options.rungs.count; i++)
-        if (ladder->options.rungs.items[i] == rung)
-            return i;
-    return otherwise;
-}
-
-/* A rung that has to be loaded again on the way up is called so, if the list has it. */
-static int index_upwards(const struct snug_ladder *ladder, int index,
-                         const struct snug_rung_plan *plan)
-{
-    enum snug_rung afresh = plan->rung == SNUG_RUNG_RESIDENT     ? SNUG_RUNG_RELOAD
-                            : plan->rung == SNUG_RUNG_KV_OFFLOAD ? SNUG_RUNG_RELOAD_KV_OFFLOAD
-                                                                 : SNUG_RUNG_COUNT;
-    if (ladder->holds && same_weights(&ladder->held, &plan->placing))
-        return index;
-    return find_rung(ladder, afresh, index);
-}
-
-/* A plan's place in the list, from the top; what was only loaded afresh is where it would have been
- * without that. */
-static int place_of(const struct snug_ladder *ladder, const struct snug_rung_plan *plan, int index)
-{
-    bool all = plan->slots == ladder->options.session.slots;
-    if (plan->rung == SNUG_RUNG_RELOAD)
-        return find_rung(ladder, all ? SNUG_RUNG_RESIDENT : SNUG_RUNG_NARROW, index);
-    if (plan->rung == SNUG_RUNG_RELOAD_KV_OFFLOAD)
-        return find_rung(ladder, SNUG_RUNG_KV_OFFLOAD, index);
-    return index;
-}
-
-/* Above 0 if plan a is better than b, below if it is worse, 0 if they are as good. */
-static int compare(int a_place, const struct snug_rung_plan *a, int b_place,
-                   const struct snug_rung_plan *b)
-{
-    if (a_place != b_place)
-        return b_place - a_place;
-    if (a->slots != b->slots)
-        return a->slots > b->slots ? 1 : -1;
-    return b->placing.host_units - a->placing.host_units;
-}
-
-/* At the start of a document: up if there is room, down if others need it. */
-static enum snug_status reconsider(struct snug_ladder *ladder, struct snug_error *error)
-{
-    struct snug_rung_plan plan;
-    int index = 0;
-    bool by_memory = ladder->backoff == 0;
-    SNUG_TRY(first_fitting(ladder, &index, &plan, error));
-    if (index == ladder->options.rungs.count)
-        return SNUG_STATUS_OK;
-    int better = compare(place_of(ladder, &plan, index), &plan,
-                         place_of(ladder, &ladder->plan, ladder->index), &ladder->plan);
-    if (better < 0 && has_device(ladder))
-        return move(ladder, index, SNUG_EVENT_KIND_DOWN, SNUG_STATUS_MEMORY,
-                    "others need memory of the device", error);
-    bool again = ladder->roomy_at >= 0 && ladder->roomy_at + 1 == ladder->documents;
-    ladder->roomy_at = better > 0 ? ladder->documents : -1;
-    if (better <= 0 || (by_memory && !again))
-        return SNUG_STATUS_OK;
-    ladder->roomy_at = -1;
-    return move(ladder, index_upwards(ladder, index, &plan), SNUG_EVENT_KIND_UP, SNUG_STATUS_OK,
-                by_memory ? "there is room again" : "the device is tried again", error);
-}
-
-enum snug_status snug_ladder_boundary(struct snug_ladder *ladder, struct snug_error *error)
-{
-    const struct snug_ladder_options *o = &ladder->options;
-    for (int space = 1; space <= o->device_count; space++)
-        if (o->devices[space]->mark)
-            o->devices[space]->mark(o->devices[space], ladder->documents, -1);
-    if (!o->device_count)
-        return SNUG_STATUS_OK;
-    snug_ladder_watch(ladder, free_of_device(ladder));
-    if (ladder->lost && ladder->documents >= ladder->try_at)
-        try_reset(ladder);
-    if (!ladder->stands) /* no rung was left for the document before */
-        return find(ladder, 0, SNUG_STATUS_OK, error);
-    if (o->no_fallback || o->rungs.count == 1 || ladder->lost || ladder->documents < ladder->try_at)
-        return SNUG_STATUS_OK;
-    struct snug_error local;
-    enum snug_status status = reconsider(ladder, &local);
-    if (!snug_is_device_failure(status))
-        return status ? snug_error_set(error, status, "%s", local.message) : status;
-    *error = local;
-    return ladder->stands ? snug_ladder_step_down(ladder, status, error) : status;
+        snug_ladder_try_reset(ladder); /* nothing else is left */
+    return snug_ladder_move(ladder, next_index(ladder, ladder->index, cause), SNUG_EVENT_KIND_DOWN,
+                            cause, why, error);
 }

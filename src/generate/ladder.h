@@ -86,6 +86,7 @@ struct snug_ladder {
     bool stands; /* there is a rung, and a session on it */
     int index;   /* of the rung in the list */
     struct snug_rung_plan plan;
+    struct snug_rung_known known; /* of earlier plans */
     struct snug_session session;
     bool holds;                  /* the model holds weights, */
     struct snug_placing held;    /* so */
@@ -96,9 +97,11 @@ struct snug_ladder {
     /* climbing */
     int64_t documents;   /* begun so far */
     int64_t try_at;      /* no climb before this one */
-    int64_t backoff;     /* documents to wait after the next failure of a device */
+    int64_t backoff;     /* documents to wait after the last failure of a device */
+    int64_t failed_at;   /* the document of that failure */
     int64_t roomy_at;    /* at whose start there was room for a better rung */
     bool lost;           /* a device waits for its reset */
+    bool gone;           /* it was seen to be lost, and nothing was done about it yet */
     uint64_t most_bytes; /* of the first device that were free or ours, ever */
 };
 

@@ -49,31 +49,48 @@ static void end_badly(struct snug_answering *answer, enum snug_status status,
     answer->error = *error;
 }
 
+/* Whoever asked for the device's free memory was told that it is lost: from then on nothing of it
+ * may be touched. */
+static enum snug_status meet_loss(struct snug_ladder *ladder, struct snug_error *error)
+{
+    if (!ladder->stands || !snug_ladder_has_device(ladder)) {
+        snug_ladder_note_cause(ladder, SNUG_STATUS_DEVICE_LOST);
+        return SNUG_STATUS_OK;
+    }
+    snug_error_set(error, SNUG_STATUS_DEVICE_LOST, "the device is lost");
+    return snug_ladder_step_down(ladder, SNUG_STATUS_DEVICE_LOST, error);
+}
+
 /* Every document that waits and finds a slot goes on from where it stands. */
 static enum snug_status settle(struct snug_ladder *ladder, struct snug_error *error)
 {
-    struct snug_answering *answer;
-    while ((answer = next_waiting(ladder))) {
+    for (;;) {
         struct snug_error local;
+        while (ladder->gone)
+            SNUG_TRY(meet_loss(ladder, error));
+        struct snug_answering *answer = next_waiting(ladder);
+        if (!answer)
+            return SNUG_STATUS_OK;
         int slot = snug_session_free_slot(&ladder->session);
         if (slot < 0)
             return SNUG_STATUS_OK;
         double start = snug_clock_ms();
         bool begins = answer->out->count == 0;
+        bool fits = snug_session_fits(&ladder->session, answer->request.tokens,
+                                      answer->request.picture.tiles);
         enum snug_status status = snug_answering_resume(answer, &ladder->session, slot, &local);
         double ms = snug_clock_ms() - start;
         *(begins ? &ladder->stats.busy_ms[ladder->plan.rung] : &ladder->stats.moving_ms) += ms;
         answer->rung = ladder->plan.rung;
         if (status == SNUG_STATUS_INTERRUPTED)
             return snug_error_set(error, status, "%s", local.message);
-        if (falls(ladder, status)) {
+        if (fits && falls(ladder, status)) { /* one that is larger than planned fits nowhere */
             *error = local;
             SNUG_TRY(snug_ladder_step_down(ladder, status, error));
         } else if (status) {
             end_badly(answer, status, &local);
         }
     }
-    return SNUG_STATUS_OK;
 }
 
 static void forget(struct snug_ladder *ladder, const struct snug_answering *answer)

@@ -76,8 +76,10 @@ static enum snug_status copy_all(struct snug_session *session, int slot,
     }
     for (int space = 1; space < session->placed.spaces; space++) {
         const struct snug_device *device = session->executor.devices[space];
-        enum snug_status done = device->synchronise(device, status ? NULL : error);
-        status = status ? status : done;
+        struct snug_error local;
+        enum snug_status done = device->synchronise(device, &local);
+        if (done && (!status || done == SNUG_STATUS_DEVICE_LOST)) /* a loss is what must be known */
+            status = snug_error_set(error, done, "%s", local.message);
     }
     return status;
 }

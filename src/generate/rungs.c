@@ -69,27 +69,97 @@ enum snug_status snug_rung_session(const struct snug_rung_request *request,
     return snug_session_plan(out, request->tokens, request->tiles, error);
 }
 
+/* What a placing with so many slots takes. */
+struct snug_rung_candidate {
+    struct snug_placing placing;
+    int64_t slots;
+    size_t weight_bytes[SNUG_MAX_SPACES], work_bytes[SNUG_MAX_SPACES], staging_bytes;
+    bool timed[2]; /* [1]: of a step of decoding, [0]: of a chunk of the prompt; */
+    double ms[2];  /* so long, if timed */
+};
+
+static bool is_of(const struct snug_rung_candidate *c, const struct snug_rung_plan *plan)
+{
+    const struct snug_placing *a = &c->placing, *b = &plan->placing;
+    return c->slots == plan->slots && a->device_count == b->device_count && a->split == b->split &&
+           a->host_units == b->host_units && a->kv_on_host == b->kv_on_host &&
+           a->decode_on_host == b->decode_on_host && a->rest_on_host == b->rest_on_host;
+}
+
+static struct snug_rung_candidate *recall(const struct snug_rung_request *request,
+                                          const struct snug_rung_plan *plan)
+{
+    for (int i = 0; request->known && i < request->known->count; i++)
+        if (is_of(&request->known->items[i], plan))
+            return &request->known->items[i];
+    return NULL;
+}
+
+/* If there is no memory for it, it is worked out again next time. */
+static void remember(const struct snug_rung_request *request, const struct snug_rung_candidate *c)
+{
+    struct snug_rung_known *known = request->known;
+    if (known && known->count == known->capacity) {
+        int capacity = known->capacity ? 2 * known->capacity : 32;
+        struct snug_rung_candidate *grown =
+            snug_realloc_array(known->allocator, known->items, (size_t)capacity, sizeof *grown);
+        if (!grown)
+            return;
+        known->items = grown;
+        known->capacity = capacity;
+    }
+    if (known)
+        known->items[known->count++] = *c;
+}
+
+void snug_rung_known_free(struct snug_rung_known *known)
+{
+    if (known->items)
+        snug_free(known->allocator, known->items);
+    *known = (struct snug_rung_known){.allocator = known->allocator};
+}
+
+/* Builds the candidate, or recalls it. */
+static enum snug_status examine(const struct snug_rung_request *request,
+                                const struct snug_rung_plan *plan, struct snug_rung_candidate *out,
+                                struct snug_error *error)
+{
+    const struct snug_rung_candidate *found = recall(request, plan);
+    struct snug_session session;
+    if (found) {
+        *out = *found;
+        return SNUG_STATUS_OK;
+    }
+    *out = (struct snug_rung_candidate){.placing = plan->placing, .slots = plan->slots};
+    enum snug_status status = snug_rung_session(request, plan, &session, error);
+    snug_placing_weight_bytes(&plan->placing, request->model, out->weight_bytes);
+    for (int space = 0; space < snug_placing_spaces(&plan->placing) && !status; space++)
+        out->work_bytes[space] = session.placed.peak_bytes[space];
+    out->staging_bytes = 2 * session.placed.staging_bytes[1];
+    snug_session_free(&session);
+    if (!status)
+        remember(request, out);
+    return status;
+}
+
 /* Fills what the plan's placing and slots take. */
 static enum snug_status weigh(const struct snug_rung_request *request, struct snug_rung_plan *plan,
                               struct snug_error *error)
 {
-    struct snug_session session;
-    enum snug_status status = snug_rung_session(request, plan, &session, error);
-    int spaces = snug_placing_spaces(&plan->placing);
-    snug_placing_weight_bytes(&plan->placing, request->model, plan->weight_bytes);
+    struct snug_rung_candidate c;
+    SNUG_TRY(examine(request, plan, &c, error));
     plan->fits = plan->applies = true;
-    memset(plan->work_bytes, 0, sizeof plan->work_bytes);
+    memcpy(plan->weight_bytes, c.weight_bytes, sizeof plan->weight_bytes);
+    memcpy(plan->work_bytes, c.work_bytes, sizeof plan->work_bytes);
     memset(plan->need_bytes, 0, sizeof plan->need_bytes);
-    for (int space = 0; space < spaces && !status; space++) {
+    for (int space = 0; space < snug_placing_spaces(&plan->placing); space++) {
         size_t grain = request->granularity[space];
-        plan->work_bytes[space] = session.placed.peak_bytes[space];
         plan->need_bytes[space] =
             rounded(plan->weight_bytes[space], grain) + rounded(plan->work_bytes[space], grain);
         plan->fits = plan->fits && plan->need_bytes[space] <= request->free_bytes[space];
     }
-    plan->staging_bytes = 2 * session.placed.staging_bytes[1];
-    snug_session_free(&session);
-    return status;
+    plan->staging_bytes = c.staging_bytes;
+    return SNUG_STATUS_OK;
 }
 
 static struct snug_placing on_devices(const struct snug_rung_request *request)
@@ -176,6 +246,11 @@ static enum snug_status time_of(const struct snug_rung_request *request,
                                 struct snug_error *error)
 {
     struct snug_session session;
+    struct snug_rung_candidate *known = recall(request, plan);
+    if (known && known->timed[decode]) {
+        *ms = known->ms[decode];
+        return SNUG_STATUS_OK;
+    }
     enum snug_status status = snug_rung_session(request, plan, &session, error);
     if (!status) {
         const struct snug_program_handles *h = &session.handles;
@@ -183,6 +258,10 @@ static enum snug_status time_of(const struct snug_rung_request *request,
         run.units = decode ? plan->slots : session.program.phases[run.phase].max_units;
         run.first_position = decode ? request->tokens - 1 : 0;
         *ms = snug_placed_cost(&session.placed, &run, request->speeds).total_ms;
+    }
+    if (!status && known) {
+        known->timed[decode] = true;
+        known->ms[decode] = *ms;
     }
     snug_session_free(&session);
     return status;

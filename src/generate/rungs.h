@@ -42,6 +42,17 @@ struct snug_rung_list snug_rungs_all(bool has_device);
  */
 bool snug_rungs_parse(const char *text, struct snug_rung_list *out);
 
+/* What candidates have been seen to take, for requests that differ in free_bytes alone: then a plan
+ * takes microseconds, where building each candidate's program takes milliseconds. The zeroed struct
+ * with an allocator set knows none. */
+struct snug_rung_candidate;
+struct snug_rung_known {
+    const struct snug_allocator *allocator;
+    struct snug_rung_candidate *items;
+    int count, capacity;
+};
+void snug_rung_known_free(struct snug_rung_known *known); /* zeroed allowed */
+
 /* What is asked of a rung: documents of up to `tokens` positions and `tiles` tiles. */
 struct snug_rung_request {
     const struct snug_model *model;      /* an outline will do */
@@ -52,6 +63,7 @@ struct snug_rung_request {
     size_t free_bytes[SNUG_MAX_SPACES];        /* what may be taken of each space */
     size_t granularity[SNUG_MAX_SPACES];       /* of what each hands out; 0: 1 */
     struct snug_speed speeds[SNUG_MAX_SPACES]; /* for choices between placements; 0: not known */
+    struct snug_rung_known *known;             /* may be NULL */
     bool whole; /* stream: every layer, hybrid: half of them, though fewer may do */
 };
 

@@ -619,8 +619,10 @@ enum snug_status snug_execute(const struct snug_executor *executor, struct snug_
     enum snug_status status = act_all(executor, run, error);
     for (int space = 1; space < executor->placed->spaces; space++) {
         const struct snug_device *device = executor->devices[space];
-        enum snug_status done = device->synchronise(device, status ? NULL : error);
-        status = status ? status : done;
+        struct snug_error local;
+        enum snug_status done = device->synchronise(device, &local);
+        if (done && (!status || done == SNUG_STATUS_DEVICE_LOST)) /* a loss is what must be known */
+            status = snug_error_set(error, done, "%s", local.message);
     }
     return status;
 }
