@@ -94,6 +94,7 @@ struct snug_ladder {
     struct snug_answering *answers[SNUG_MAX_PARALLEL]; /* under way; slot -1: waiting for one */
     int answer_count;
     struct snug_ladder_stats stats;
+    bool watched; /* the free memory has been looked at */
     /* climbing */
     int64_t documents;   /* begun so far */
     int64_t try_at;      /* no climb before this one */

@@ -114,7 +114,9 @@ enum snug_status snug_ladder_boundary(struct snug_ladder *ladder, struct snug_er
             o->devices[space]->mark(o->devices[space], ladder->documents, -1);
     if (!o->device_count)
         return SNUG_STATUS_OK;
-    snug_ladder_watch(ladder, snug_ladder_free_of_device(ladder));
+    uint64_t free_bytes = snug_ladder_free_of_device(ladder);
+    if (!ladder->gone && !ladder->lost)
+        snug_ladder_watch(ladder, free_bytes);
     if (ladder->lost && (ladder->documents >= ladder->try_at || !ladder->stands))
         snug_ladder_try_reset(ladder);
     if (!ladder->stands)

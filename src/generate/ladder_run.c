@@ -208,6 +208,7 @@ void snug_ladder_end(struct snug_ladder *ladder, struct snug_answering *answer)
 
 void snug_ladder_watch(struct snug_ladder *ladder, uint64_t free_bytes)
 {
-    if (free_bytes < ladder->stats.lowest_free_bytes || !ladder->stats.lowest_free_bytes)
+    if (!ladder->watched || free_bytes < ladder->stats.lowest_free_bytes)
         ladder->stats.lowest_free_bytes = free_bytes;
+    ladder->watched = true;
 }

@@ -11,7 +11,8 @@
 #define SIM_GRAIN 4096
 
 struct history {
-    struct snug_event events[MAX_EVENTS];
+    struct snug_event events[MAX_EVENTS]; /* `why` is not kept, */
+    int without_why;                      /* but must have been there */
     int count;
     int by_kind[SNUG_EVENT_KIND_COUNT];
 };
@@ -19,8 +20,11 @@ struct history {
 static inline void on_event(void *context, const struct snug_event *event)
 {
     struct history *history = context;
+    history->without_why += !event->why || !event->why[0];
     if (history->count < MAX_EVENTS)
         history->events[history->count] = *event;
+    if (history->count < MAX_EVENTS)
+        history->events[history->count].why = NULL;
     history->count++;
     history->by_kind[event->kind]++;
 }
@@ -58,6 +62,7 @@ struct text {
     enum snug_rung rung;
     struct snug_move moves[SNUG_MAX_MOVES];
     int64_t move_count;
+    int stages; /* pictures and prompts read */
 };
 
 static inline struct snug_request request_of(const struct world *w, const struct asked *asked,
@@ -106,6 +111,13 @@ static inline void tell_to(struct snug_ladder_options *options, struct history *
 
 /* ---- reading ---- */
 
+static inline bool count_stage(void *context, bool prompt)
+{
+    (void)prompt;
+    ++*(int *)context;
+    return true;
+}
+
 struct under_way {
     struct snug_answering answer;
     struct snug_generation generation;
@@ -145,7 +157,10 @@ static inline void read_together(struct snug_ladder *ladder, const struct world 
             struct under_way *u = &all[next];
             u->generation = (struct snug_generation){
                 .ids = texts[next].ids, .log_probabilities = texts[next].log_probabilities};
-            const struct snug_request request = request_of(w, &asked[next], &u->generation);
+            struct snug_request request = request_of(w, &asked[next], &u->generation);
+            texts[next].stages = 0;
+            request.stage = count_stage;
+            request.stage_context = &texts[next].stages;
             u->started = true;
             enum snug_status status = snug_ladder_start(ladder, &u->answer, &request, &error);
             if (status) {

@@ -20,6 +20,7 @@ struct neighbour {
     uint32_t seed;
     uint64_t capacity;
     bool failures;
+    uint32_t calm;                         /* documents to one at whose start something changes */
     uint64_t at_start[MOST_DOCUMENTS + 1]; /* what others held as a document began */
 };
 
@@ -56,9 +57,9 @@ static void on_mark(void *context, const struct snug_device *device, int64_t doc
                     int64_t token)
 {
     struct neighbour *n = context;
-    if (below(&n->seed, token < 0 ? 2 : 12) == 0)
+    if (below(&n->seed, token < 0 ? n->calm : 12) == 0)
         snug_sim_neighbour(device, some_bytes(n));
-    if (n->failures && below(&n->seed, 10) == 0)
+    if (n->failures && below(&n->seed, 5 * n->calm) == 0)
         strike(n, device);
     if (token < 0 && document <= MOST_DOCUMENTS)
         n->at_start[document] = snug_sim_figures(device).neighbour;
@@ -146,7 +147,7 @@ static void run_history(const struct world *w, int64_t number, struct text (*wan
 {
     static struct text texts[MOST_DOCUMENTS];
     struct asked asked[MOST_DOCUMENTS];
-    struct neighbour n = {.seed = (uint32_t)number * 2654435761u + 1};
+    struct neighbour n = {.seed = (uint32_t)number * 2654435761u + 1, .calm = 2};
     struct snug_sim_options sim = sim_options(SIM_BYTES);
     const struct snug_device *device;
     struct snug_ladder ladder;
@@ -235,6 +236,7 @@ static struct snug_model *outline_8b(void)
     assert_ok(snug_builtin_open("internvl3-8b", 0, snug_allocator_heap(), &builtin, &error));
     assert_ok(snug_model_outline(&builtin.folder, &options, snug_allocator_heap(), &model, &error));
     snug_builtin_close(&builtin);
+    model->device = snug_device_dry();
     return model;
 }
 
@@ -299,7 +301,7 @@ static void test_dry(void **state)
     (void)state;
     static int32_t ids[DRY_TILES * 256 + DRY_TEXT];
     int64_t documents = how_many(2000, 200, 1000000), rungs[SNUG_RUNG_COUNT] = {0};
-    struct neighbour n = {.seed = 99, .capacity = v100.capacity_bytes, .failures = true};
+    struct neighbour n = {.seed = 99, .capacity = v100.capacity_bytes, .failures = true, .calm = 6};
     struct snug_model *model = outline_8b();
     const struct snug_device *device;
     struct snug_ladder ladder;

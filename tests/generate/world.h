@@ -15,6 +15,7 @@ struct world {
     float *pixels;
     int32_t ids[400];
     int64_t count, tiles;
+    int64_t words; /* of the prompt beside the picture; 0: 20 */
     int32_t image_id;
     int64_t rows, columns; /* of the picture's grid */
     float *expected;       /* [NEW_TOKENS][vocabulary], on the host */
@@ -37,22 +38,28 @@ static inline void make_document(struct world *w)
     w->pixels = malloc((size_t)(w->tiles * elements) * sizeof(float));
     for (int64_t i = 0; i < w->tiles * elements; i++)
         w->pixels[i] = (float)next_random(&seed) * 0x1p-22f - 2;
-    w->count = images + 20;
+    w->count = images + (w->words ? w->words : 20);
+    assert_true(w->count <= (int64_t)(sizeof w->ids / sizeof *w->ids));
     for (int64_t i = 0; i < w->count; i++)
         w->ids[i] = i >= 3 && i < 3 + images
                         ? w->image_id
                         : (int32_t)(next_random(&seed) % (uint32_t)(c->text.vocabulary - 30));
 }
 
-static inline struct world open_world(const char *folder, int64_t tiles)
+static inline struct world open_world_of(const char *folder, int64_t tiles, int64_t words)
 {
-    struct world w = {.tiles = tiles, .rows = 1, .columns = tiles};
+    struct world w = {.tiles = tiles, .rows = 1, .columns = tiles, .words = words};
     struct snug_error error;
     struct snug_folder f = {.path = test_path(folder), .allocator = snug_allocator_heap()};
     assert_ok(
         snug_model_open(&f, snug_device_cpu(), NULL, snug_allocator_heap(), &w.model, &error));
     make_document(&w);
     return w;
+}
+
+static inline struct world open_world(const char *folder, int64_t tiles)
+{
+    return open_world_of(folder, tiles, 0);
 }
 
 static inline void close_world(struct world *w)
