@@ -83,8 +83,9 @@ static void print_verdict(const struct plan *p)
                      snug_format_bytes(budget - used->forecast.peak_bytes, a),
                      snug_format_bytes(budget, b));
     else
-        snug_cli_row(14, "verdict", "DOES NOT FIT: %s (%zu bytes) more than there is",
-                     snug_format_bytes(missing, a), missing);
+        snug_cli_row(14, "verdict", "DOES NOT FIT%s: lacks %s (%zu bytes)",
+                     p->ladder.count > 1 ? " on any rung" : "", snug_format_bytes(missing, a),
+                     missing);
     snug_cli_row(14, "at most", "%lld documents at once; with %lld, %lld tiles or %lld tokens each",
                  (long long)p->most_documents, (long long)p->used_request.parallel,
                  (long long)p->most_tiles, (long long)p->most_tokens);
@@ -140,21 +141,23 @@ static double share(const struct rung *r, double ms)
     return r->token.total_ms > 0 ? 100 * ms / r->token.total_ms : 0;
 }
 
-/* Where a token's time goes. What is missing to 100 % is starting copies and launches. */
+/* Where a token's time goes. */
 static void print_time(const struct plan *p)
 {
     char copied[24];
-    printf("\n%-17s %9s %8s %8s %12s %10s\n", "a token's time", "ms", "device", "host",
-           "on the link", "copied");
+    printf("\n%-17s %9s %8s %8s %8s %10s\n", "a token's time", "ms", "device", "host", "waiting",
+           "copied");
     for (int i = 0; i < p->ladder.count; i++) {
         const struct rung *r = &p->rungs[i];
         const struct snug_cost *c = &r->token;
         if (r->plan.applies && c->total_ms > 0)
-            printf("%-17s %9.4g %6.0f %% %6.0f %% %10.0f %% %10s\n", snug_rung_name(r->plan.rung),
+            printf("%-17s %9.4g %6.0f %% %6.0f %% %6.0f %% %10s\n", snug_rung_name(r->plan.rung),
                    c->total_ms, share(r, c->busy_ms[1] + c->busy_ms[2]), share(r, c->busy_ms[0]),
                    share(r, c->waited_ms[1] + c->waited_ms[2]),
                    snug_format_bytes((uint64_t)(c->copied_bytes[1] + c->copied_bytes[2]), copied));
     }
+    if (p->machine.device_count)
+        printf("device, host: computing; waiting: for copies; the rest: starting launches\n");
 }
 
 static const char *who_computes(const struct snug_placing *placing)
@@ -162,26 +165,30 @@ static const char *who_computes(const struct snug_placing *placing)
     if (placing->decode_on_host && placing->rest_on_host)
         return "computed there";
     if (placing->decode_on_host)
-        return "computed there for the answer, streamed before";
-    return placing->rest_on_host ? "streamed for the answer, computed there before" : "streamed";
+        return "computed there for answers only";
+    return placing->rest_on_host ? "computed there but for answers" : "streamed";
 }
 
-/* What lies on the host of rungs that are on a device. */
+/* Of the rungs that are on a device. */
 static void print_placings(const struct plan *p)
 {
     int all = snug_model_unit_count(&p->asked.model->config);
-    putchar('\n');
+    bool titled = false;
     for (int i = 0; i < p->ladder.count; i++) {
         const struct snug_rung_plan *plan = &p->rungs[i].plan;
-        const char *kv = plan->placing.kv_on_host ? "keys and values" : "";
-        if (!plan->applies || !plan->placing.device_count)
+        const struct snug_placing *placing = &plan->placing;
+        const char *name = snug_rung_name(plan->rung);
+        if (!plan->applies || (!placing->host_units && !placing->kv_on_host))
             continue;
-        if (plan->placing.host_units)
-            snug_cli_row(17, snug_rung_name(plan->rung), "%d of %d units%s%s on the host, %s",
-                         plan->placing.host_units, all, *kv ? ", " : "", kv,
-                         who_computes(&plan->placing));
-        else if (*kv)
-            snug_cli_row(17, snug_rung_name(plan->rung), "%s on the host, streamed", kv);
+        if (!titled)
+            printf("\n%-17s of %d units: layers, and what stands before and after them\n",
+                   "on the host", all);
+        titled = true;
+        if (placing->host_units)
+            snug_cli_row(17, name, "%d units%s; %s", placing->host_units,
+                         placing->kv_on_host ? ", keys and values" : "", who_computes(placing));
+        else
+            snug_cli_row(17, name, "keys and values; streamed");
     }
 }
 
@@ -199,7 +206,7 @@ static void print_speeds(const struct plan *p)
                format_rate(s[i].f32_gflops, gflops), format_rate(s[i].int8_gops, gops),
                i || sheet ? "0.7 of data sheet" : "0.7 of measured");
     if (m->device_count)
-        printf("By these is chosen who computes what lies on the host. Estimates, not promises.\n");
+        printf("Times are estimates; by them is chosen who computes what lies on the host.\n");
 }
 
 enum snug_status plan_print_table(const struct plan *p, struct snug_error *error)
@@ -210,8 +217,7 @@ enum snug_status plan_print_table(const struct plan *p, struct snug_error *error
     print_rungs(p);
     if (plan_used(p)->token.total_ms > 0)
         print_time(p);
-    if (p->machine.device_count)
-        print_placings(p);
+    print_placings(p);
     print_speeds(p);
     return plan_check_written(error);
 }
