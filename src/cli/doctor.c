@@ -26,13 +26,14 @@ static const struct snug_option options[] = {
 
 static const struct snug_usage usage = {
     "snug doctor [options]",
-    "Shows the processor, memory and libraries, then runs the model on every instruction\n"
-    "set this processor has, or with --device on every rung of the ladder, and compares\n"
-    "the logits bit for bit.",
+    "Shows the processor, memory and libraries, then runs the model on every\n"
+    "instruction set this processor has, or with --device on every rung of the ladder,\n"
+    "and compares the logits bit for bit.",
     "Exit codes: 0 all well, 1 something is wrong, 2 wrong usage, 3 no such model.\n", options,
     sizeof options / sizeof *options};
 
-#define row(...) snug_cli_row(settings.machine.device ? DOCTOR_DEVICE_WIDTH : 12, __VA_ARGS__)
+static int name_width = 12;
+#define row(...) snug_cli_row(name_width, __VA_ARGS__)
 
 static void print_processor(void)
 {
@@ -49,7 +50,7 @@ static void print_processor(void)
     row("processor", "%s, %d usable", name, snug_cpu_count());
 }
 
-static void print_machine(void)
+static void print_machine(bool has_device)
 {
     struct utsname system;
     char total[24], available[24];
@@ -61,7 +62,7 @@ static void print_machine(void)
     row("memory", "%s, %s available", snug_format_bytes(pages * page, total),
         snug_format_bytes(snug_memory_available(), available));
     row("libraries", "%s", SNUG_LIBRARIES);
-    if (settings.machine.device)
+    if (has_device)
         row("devices", "cpu, %s", settings.machine.device);
     else
         row("devices", "cpu, sim:NAME, sim:SIZE, sim:FILE.json (simulated: docs/devices.md)");
@@ -158,7 +159,9 @@ static int check(const struct snug_machine *machine, const struct snug_device *c
     int problems = 1;
     if (settings.model)
         folder = (struct snug_folder){.path = settings.model, .allocator = heap};
-    print_machine();
+    if (machine->device_count)
+        name_width = DOCTOR_DEVICE_WIDTH;
+    print_machine(machine->device_count > 0);
     if (snug_pool_create(snug_cpu_count(), heap, &pool, &error))
         row("threads", "PROBLEM: %s", error.message);
     else if (machine->device_count)

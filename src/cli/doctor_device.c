@@ -23,6 +23,7 @@ struct check {
     unsigned char *pixels; /* of one tile */
     size_t logits_bytes;   /* of the prompt's end and each step */
     float *expected, *have;
+    int fitting; /* rungs of the device that did */
 };
 
 int32_t doctor_plain_id(const struct snug_model *model, int64_t i)
@@ -182,6 +183,7 @@ static bool check_rung(struct check *c, enum snug_rung rung)
         row(name, "does not fit: needs %s, and %s of the host", device, host);
         return true;
     }
+    c->fitting += !reference;
     if (!status)
         status = run_rung(c, &plan, reference ? c->expected : c->have, &ms, &error);
     bool same = reference || (!status && !memcmp(c->have, c->expected, c->logits_bytes));
@@ -218,7 +220,9 @@ static int check_rungs(struct check *c)
     for (int i = 0; i < rungs.count; i++)
         if (rungs.items[i] != SNUG_RUNG_CPU)
             problems += !check_rung(c, rungs.items[i]);
-    return problems + check_nothing_held(c);
+    if (!c->fitting)
+        row("rungs", "PROBLEM: none of them fits, so nothing was checked");
+    return problems + !c->fitting + check_nothing_held(c);
 }
 
 int doctor_check_devices(const struct snug_folder *folder, const struct snug_device *const *devices,

@@ -65,7 +65,7 @@ static const struct snug_usage usage = {
     "Says what memory a model will take to read documents, and whether it fits,\n"
     "without loading it: the model's own program is laid out as if it were to run, on\n"
     "every rung of the ladder. The first one that fits is the one that would be used.",
-    "Exit codes: 0 a rung fits, 4 none does, 2 wrong usage, 3 model or schema unusable.\n\n"
+    "Exit codes: 0 a rung fits, 4 none, 2 wrong usage, 3 model or schema unusable.\n\n"
     "Examples:\n"
     "  snug plan -m internvl3-8b --quantize q8 --device v100-16gb\n"
     "  snug plan -m llama-3.2-11b-vision --quantize q8 --device v100-16gb\n"

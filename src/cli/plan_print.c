@@ -131,9 +131,9 @@ static void print_rungs(const struct plan *p)
         printf("%9s %4lld %8s %8s\n", snug_format_bytes(r->host_bytes, host),
                (long long)r->plan.slots, format_rate(r->tokens_per_s, rate), format_time(ms, page));
     }
-    printf("* would be used; a page: %lld tiles, %lld tokens of prompt, %lld of answer\n",
-           (long long)p->asked.tiles, (long long)(p->asked.tokens - p->answer_tokens),
-           (long long)p->answer_tokens);
+    printf("%s; a page: %lld tiles, %lld tokens of prompt, %lld of answer\n",
+           plan_used(p)->fits ? "* would be used" : "no rung fits", (long long)p->asked.tiles,
+           (long long)(p->asked.tokens - p->answer_tokens), (long long)p->answer_tokens);
 }
 
 static double share(const struct rung *r, double ms)
@@ -169,11 +169,12 @@ static const char *who_computes(const struct snug_placing *placing)
     return placing->rest_on_host ? "computed there but for answers" : "streamed";
 }
 
-/* Of the rungs that are on a device. */
+/* Of the rungs that are on a device. The first unit to leave it is the embedding, unless that is
+ * the head, too. */
 static void print_placings(const struct plan *p)
 {
     int all = snug_model_unit_count(&p->asked.model->config);
-    bool titled = false;
+    bool titled = false, has_head = snug_model_part_bytes(p->asked.model, SNUG_PART_LM_HEAD) > 0;
     for (int i = 0; i < p->ladder.count; i++) {
         const struct snug_rung_plan *plan = &p->rungs[i].plan;
         const struct snug_placing *placing = &plan->placing;
@@ -184,7 +185,10 @@ static void print_placings(const struct plan *p)
             printf("\n%-17s of %d units: layers, and what stands before and after them\n",
                    "on the host", all);
         titled = true;
-        if (placing->host_units)
+        if (placing->host_units == 1 && has_head)
+            snug_cli_row(17, name, "the embedding%s",
+                         placing->kv_on_host ? "; keys and values, streamed" : "");
+        else if (placing->host_units)
             snug_cli_row(17, name, "%d units%s; %s", placing->host_units,
                          placing->kv_on_host ? ", keys and values" : "", who_computes(placing));
         else

@@ -245,8 +245,8 @@ static enum snug_status choose_slots(const struct snug_rung_request *request, in
     return weigh(request, plan, error);
 }
 
-/* The fewest units, `from` to `to`, that leave room for what was needed beside weights when the plan
- * was weighed last; `to` if none do. */
+/* The fewest units, `from` to `to`, that leave room for what was needed beside weights when the
+ * plan was weighed last; `to` if none do. */
 static int guess_units(const struct snug_rung_request *request, const struct snug_rung_plan *plan,
                        int from, int to)
 {
