@@ -27,8 +27,8 @@ static const struct snug_option options[] = {
 static const struct snug_usage usage = {
     "snug doctor [options]",
     "Shows the processor, memory and libraries, then runs the model on every\n"
-    "instruction set this processor has, or with --device on every rung of the ladder,\n"
-    "and compares the logits bit for bit.",
+    "instruction set this processor has, or with --device on every rung of the\n"
+    "ladder, and compares the logits bit for bit.",
     "Exit codes: 0 all well, 1 something is wrong, 2 wrong usage, 3 no such model.\n", options,
     sizeof options / sizeof *options};
 
