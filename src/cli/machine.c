@@ -217,7 +217,8 @@ int snug_cli_machine(const char *command, const struct snug_machine_options *opt
     out->budget_bytes = (size_t)budget;
     for (int i = 1; i <= out->device_count; i++) {
         usable = snug_device_profile_usable_bytes(&out->devices[i].profile);
-        out->devices[i].budget_bytes = (size_t)(budget < usable ? budget : usable);
+        out->devices[i].budget_bytes =
+            (size_t)(options->budget && budget < usable ? budget : usable);
     }
     out->budget_stated = options->budget != NULL;
     return -1;

@@ -215,6 +215,14 @@ static struct snug_forecast_request with(const struct snug_forecast_request *req
     return changed;
 }
 
+static bool is_within(const struct snug_forecast *f, const struct snug_forecast_request *request,
+                      size_t budget)
+{
+    size_t host = request->host_budget_bytes, second = request->second_budget_bytes;
+    return f->peak_bytes <= budget && (!host || f->host_bytes <= host) &&
+           (!second || f->second_bytes <= second);
+}
+
 /* The largest value in [low, high], a multiple of low, that fits; 0 if low does not. What is taken
  * never falls with the value. */
 static enum snug_status most(const struct snug_forecast_request *request, enum member member,
@@ -232,7 +240,7 @@ static enum snug_status most(const struct snug_forecast_request *request, enum m
             continue;
         }
         SNUG_TRY(snug_forecast_make(&changed, allocator, &forecast, error));
-        *(forecast.peak_bytes <= budget ? &good : &bad) = middle;
+        *(is_within(&forecast, &changed, budget) ? &good : &bad) = middle;
     }
     *out = good * low;
     return SNUG_STATUS_OK;

@@ -19,6 +19,8 @@ struct snug_forecast_request {
     int threads;           /* that compute */
     struct snug_placing placing; /* zeroed: on the host, all of it counts */
     size_t granularity;          /* of what the devices hand out; a power of two */
+    /* Beside a device: for snug_forecast_most_...; 0: no limit. */
+    size_t host_budget_bytes, second_budget_bytes;
 };
 /* Everything on one device that hands out memory so, which need not be there: for plans. */
 void snug_forecast_on_device(struct snug_forecast_request *request, size_t granularity);
@@ -69,8 +71,8 @@ snug_forecast_session(const struct snug_forecast_request *request,
                       struct snug_error *error);
 
 /* Largest values of one member of the request, the others as they are, that keep the peak within
- * budget_bytes; 0 if even the least (1 document, 1 tile, 16 tokens beyond the tiles') does not.
- * Each tile brings per_tile tokens. */
+ * budget_bytes, and host and second device within the request's budgets; 0 if even the least (1
+ * document, 1 tile, 16 tokens beyond the tiles') does not. Each tile brings per_tile tokens. */
 SNUG_CHECK_RESULT enum snug_status
 snug_forecast_most_documents(const struct snug_forecast_request *request, size_t budget_bytes,
                              const struct snug_allocator *allocator, int64_t *out,
