@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "cli/inputs.h"
 #include "cli/embedded_model.h"
+#include "cli/events.h"
 #include "cli/machine.h"
 #include "cli/memory_report.h"
 #include "cli/output.h"
@@ -100,7 +101,8 @@ static const struct snug_option options[] = {
     {0, "no-fallback", FLAG, &settings.no_fallback, 0, 0, NULL,
      "end with exit code 5 instead of going on elsewhere when the device fails"},
     {0, "events", TEXT, &settings.events, 0, 0, "FILE",
-     "what the ladder did, a JSON object a line, as it happens"},
+     "what the ladder did, a JSON object a line, as it happens: a log, which a run that is killed "
+     "leaves; -: standard error"},
     {0, "memory-report", TEXT, &settings.memory_report, 0, 0, "FILE",
      "figures of the run's memory, as JSON, under PyTorch's names and ours"},
     {0, "alert", TEXT, &settings.alert, 0, 0, "LIMITS",
@@ -148,6 +150,8 @@ struct run {
     struct snug_memory_report memory;
     struct snug_machine machine;
     const struct snug_device *devices[SNUG_MAX_SPACES];
+    struct snug_event_log events;
+    bool gave; /* memory, and it was said */
 };
 
 static bool on_progress(void *context, enum snug_stage stage, int64_t tokens)
@@ -157,6 +161,18 @@ static bool on_progress(void *context, enum snug_stage stage, int64_t tokens)
     snug_progress_update(&run->bar, together || !run->current ? "" : run->current,
                          snug_stage_text(stage), tokens);
     return !snug_cli_interrupted;
+}
+
+static void on_event(void *context, const struct snug_event *event)
+{
+    struct run *run = context;
+    char note[SNUG_ERROR_MESSAGE_BYTES];
+    snug_progress_clear(&run->bar); /* the log may be on the same terminal */
+    snug_event_log_put(&run->events, event);
+    snug_event_note(event, note);
+    if (*note && !(event->kind == SNUG_EVENT_KIND_GIVE && run->gave))
+        snug_progress_tell(&run->bar, note);
+    run->gave = run->gave || event->kind == SNUG_EVENT_KIND_GIVE;
 }
 
 /* Options that name something: 2 if the name is unknown, -1 to go on. */
@@ -253,7 +269,8 @@ static enum snug_status open_reader(struct run *run, struct snug_reader_options 
     o->hints = settings.hints;
     o->system = settings.system && !strcmp(settings.system, "none") ? "" : settings.system;
     o->progress = on_progress;
-    o->progress_context = run;
+    o->event = on_event;
+    o->progress_context = o->event_context = run;
     if (settings.model && !snug_path_is_directory(settings.model))
         return snug_error_set(error, SNUG_STATUS_NOT_FOUND, "%s: no such model folder",
                               settings.model);
@@ -354,6 +371,47 @@ static enum snug_status take_row(void *context, const struct snug_row *row,
     return SNUG_STATUS_OK;
 }
 
+/* ---- what is written beside the rows ---- */
+
+/* Files that are written must differ: 2 (said so) if two are the same, -1 to go on. */
+static int check_outputs(void)
+{
+    const struct {
+        const char *option, *path;
+    } files[] = {{"--output", settings.output},
+                 {"--memory-report", settings.memory_report},
+                 {"--events", settings.events}};
+    size_t count = sizeof files / sizeof *files;
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = i + 1; j < count; j++)
+            if (files[i].path && files[j].path && !strcmp(files[i].path, files[j].path) &&
+                strcmp(files[i].path, "/dev/null") != 0 && strcmp(files[i].path, "-") != 0) {
+                fprintf(stderr, "snug extract: %s and %s are the same file\n", files[i].option,
+                        files[j].option);
+                return 2;
+            }
+    return -1;
+}
+
+/* What is written beside the rows, before anything else takes long. Errors: of the files. */
+static enum snug_status open_reports(struct run *run, struct snug_error *error)
+{
+    if (settings.memory_report)
+        SNUG_TRY(snug_memory_report_open(&run->memory, settings.memory_report, error));
+    return snug_event_log_open(&run->events, settings.events, error);
+}
+
+/* And at the end; the first failure is said. */
+static enum snug_status finish_reports(struct run *run, struct snug_error *error)
+{
+    struct snug_error other;
+    enum snug_status status = snug_memory_report_finish(&run->memory, error);
+    enum snug_status logged = snug_event_log_finish(&run->events, status ? &other : error);
+    return status ? status : logged;
+}
+
+/* ---- from start to end ---- */
+
 /* Reads every document; the exit code. */
 static int read_documents(struct run *run)
 {
@@ -375,7 +433,7 @@ static int read_documents(struct run *run)
         return snug_cli_fail_as(1, &error);
     print_summary(run, snug_clock_ms() - start);
     print_memory(run);
-    if (snug_memory_report_finish(&run->memory, &error))
+    if (finish_reports(run, &error))
         return snug_cli_fail_as(1, &error);
     if (gave_up)
         return snug_cli_fail_as(5, &failure);
@@ -399,6 +457,8 @@ static int open_all(struct run *run, char *const *names, int count)
     reader.model.outlier_threshold = (float)settings.outlier_threshold;
     if (code < 0)
         code = set_machine(run, &reader);
+    if (code < 0)
+        code = check_outputs();
     if (code < 0 && settings.alert && !snug_memory_report_alerts(&run->memory, settings.alert)) {
         fprintf(
             stderr,
@@ -420,14 +480,7 @@ static int open_all(struct run *run, char *const *names, int count)
         fprintf(stderr, "snug extract: no documents: the folders hold no pictures\n");
         return 2;
     }
-    if (settings.memory_report && settings.output &&
-        !strcmp(settings.memory_report, settings.output) &&
-        strcmp(settings.output, "/dev/null") != 0) {
-        fprintf(stderr, "snug extract: --output and --memory-report are the same file\n");
-        return 2;
-    }
-    if (settings.memory_report &&
-        snug_memory_report_open(&run->memory, settings.memory_report, &error))
+    if (open_reports(run, &error))
         return snug_cli_fail_as(1, &error);
     status = snug_pool_create(threads, run->allocator, &run->pool, &error);
     if (status)
@@ -446,6 +499,7 @@ int snug_cli_extract(int argc, char **argv)
 {
     struct run run = {.allocator = snug_allocator_heap()};
     int code = snug_cli_parse(&argc, argv, &usage);
+    run.bar.quiet = settings.quiet; /* for what happens before the bar is there */
     if (code < 0 && argc == 1) {
         fprintf(stderr, "snug extract: which documents?\nTry 'snug extract --help'.\n");
         code = 2;
@@ -458,6 +512,7 @@ int snug_cli_extract(int argc, char **argv)
         code = read_documents(&run);
     }
     snug_memory_report_free(&run.memory);
+    snug_event_log_close(&run.events);
     snug_output_close(&run.output);
     snug_reader_close(run.reader);
     snug_machine_close_devices(run.devices);
