@@ -8,6 +8,7 @@
 #include "cli/memory_report.h"
 #include "cli/output.h"
 #include "cli/schema_file.h"
+#include "cli/summary.h"
 
 #include "base/clock.h"
 #include "extract/reader.h"
@@ -324,19 +325,6 @@ static void print_summary(struct run *run, double elapsed_ms)
                            settings.parallel > 1 ? " together" : "");
 }
 
-/* What was planned, and whether it was kept. */
-static void print_memory(struct run *run)
-{
-    char planned[24], peak[24];
-    snug_progress_note(&run->bar,
-                       "memory: planned %s, peak %s; taken in %llu runs: %llu regions, %llu blocks",
-                       snug_format_bytes(snug_reader_forecast(run->reader)->peak_bytes, planned),
-                       snug_format_bytes(snug_memory_of_process("VmHWM"), peak),
-                       (unsigned long long)snug_ladder_runs(snug_reader_ladder(run->reader)),
-                       (unsigned long long)snug_ladder_takes(snug_reader_ladder(run->reader)),
-                       (unsigned long long)snug_alloc_quiet_requests());
-}
-
 static void tell(struct run *run, const char *note)
 {
     if (*note)
@@ -432,7 +420,7 @@ static int read_documents(struct run *run)
     if (written)
         return snug_cli_fail_as(1, &error);
     print_summary(run, snug_clock_ms() - start);
-    print_memory(run);
+    snug_summary_put_memory(&run->bar, run->reader);
     if (finish_reports(run, &error))
         return snug_cli_fail_as(1, &error);
     if (gave_up)
