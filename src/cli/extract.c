@@ -9,6 +9,7 @@
 #include "cli/output.h"
 #include "cli/schema_file.h"
 #include "cli/summary.h"
+#include "cli/timeline.h"
 
 #include "base/clock.h"
 #include "extract/reader.h"
@@ -21,7 +22,7 @@ struct settings {
         parallel, seed;
     double temperature, top_p, outlier_threshold;
     struct snug_machine_options machine;
-    const char *memory_report, *alert, *ladder, *events;
+    const char *memory_report, *alert, *ladder, *events, *timeline;
     bool hints, quiet, elastic, no_fallback;
 };
 
@@ -104,6 +105,8 @@ static const struct snug_option options[] = {
     {0, "events", TEXT, &settings.events, 0, 0, "FILE",
      "what the ladder did, a JSON object a line, as it happens: a log, which a run that is killed "
      "leaves; -: standard error"},
+    {0, "timeline", TEXT, &settings.timeline, 0, 0, "FILE",
+     "a picture of the run, as SVG: the device's memory, the rungs and the events, by document"},
     {0, "memory-report", TEXT, &settings.memory_report, 0, 0, "FILE",
      "figures of the run's memory, as JSON, under PyTorch's names and ours"},
     {0, "alert", TEXT, &settings.alert, 0, 0, "LIMITS",
@@ -152,6 +155,7 @@ struct run {
     struct snug_machine machine;
     const struct snug_device *devices[SNUG_MAX_SPACES];
     struct snug_event_log events;
+    struct snug_run_timeline timeline;
     bool gave; /* memory, and it was said */
 };
 
@@ -164,12 +168,22 @@ static bool on_progress(void *context, enum snug_stage stage, int64_t tokens)
     return !snug_cli_interrupted;
 }
 
+/* The row that a document will have: one of those begun last, or about to be. */
+static int64_t row_of(const struct run *run, const char *document)
+{
+    size_t i = run->next;
+    while (document && i > 0 && run->inputs.items[i - 1].shown != document)
+        i--;
+    return (int64_t)(i ? i : run->next ? run->next : 1);
+}
+
 static void on_event(void *context, const struct snug_event *event)
 {
     struct run *run = context;
     char note[SNUG_ERROR_MESSAGE_BYTES];
     snug_progress_clear(&run->bar); /* the log may be on the same terminal */
     snug_event_log_put(&run->events, event);
+    snug_run_timeline_event(&run->timeline, row_of(run, event->document), event);
     snug_event_note(event, note);
     if (*note && !(event->kind == SNUG_EVENT_KIND_GIVE && run->gave))
         snug_progress_tell(&run->bar, note);
@@ -220,6 +234,11 @@ static int set_devices(struct run *run, struct snug_reader_options *o)
         (o->rungs.count > 1 || o->rungs.items[0] != SNUG_RUNG_CPU)) {
         fprintf(stderr, "snug extract: --ladder %s: there is no device (--device)\n",
                 settings.ladder);
+        return 2;
+    }
+    if (settings.timeline && !machine->device_count) {
+        fprintf(stderr, "snug extract: --timeline %s: there is no device (--device)\n",
+                settings.timeline);
         return 2;
     }
     int code = snug_machine_open_devices("extract", machine, false, run->devices);
@@ -354,7 +373,8 @@ static enum snug_status take_row(void *context, const struct snug_row *row,
     SNUG_TRY(snug_output_row(&run->output, row, error));
     run->bar.done++;
     char note[200];
-    snug_memory_report_row(&run->memory, row->document, note);
+    snug_memory_report_row(&run->memory, row, note);
+    snug_run_timeline_row(&run->timeline, run->reader, row);
     tell(run, note);
     return SNUG_STATUS_OK;
 }
@@ -368,7 +388,8 @@ static int check_outputs(void)
         const char *option, *path;
     } files[] = {{"--output", settings.output},
                  {"--memory-report", settings.memory_report},
-                 {"--events", settings.events}};
+                 {"--events", settings.events},
+                 {"--timeline", settings.timeline}};
     size_t count = sizeof files / sizeof *files;
     for (size_t i = 0; i < count; i++)
         for (size_t j = i + 1; j < count; j++)
@@ -386,16 +407,26 @@ static enum snug_status open_reports(struct run *run, struct snug_error *error)
 {
     if (settings.memory_report)
         SNUG_TRY(snug_memory_report_open(&run->memory, settings.memory_report, error));
+    if (settings.timeline)
+        SNUG_TRY(snug_run_timeline_open(&run->timeline, settings.timeline, error));
     return snug_event_log_open(&run->events, settings.events, error);
 }
 
-/* And at the end; the first failure is said. */
+/* And at the end, all of it; the first failure is said. */
 static enum snug_status finish_reports(struct run *run, struct snug_error *error)
 {
-    struct snug_error other;
-    enum snug_status status = snug_memory_report_finish(&run->memory, error);
-    enum snug_status logged = snug_event_log_finish(&run->events, status ? &other : error);
-    return status ? status : logged;
+    struct snug_error others[2];
+    const enum snug_status status[3] = {
+        snug_memory_report_finish(&run->memory, error),
+        snug_run_timeline_finish(&run->timeline, run->reader, &others[0]),
+        snug_event_log_finish(&run->events, &others[1])};
+    for (int i = 0; i < 3; i++) {
+        if (status[i] && i)
+            *error = others[i - 1];
+        if (status[i])
+            return status[i];
+    }
+    return SNUG_STATUS_OK;
 }
 
 /* ---- from start to end ---- */
@@ -500,6 +531,7 @@ int snug_cli_extract(int argc, char **argv)
         code = read_documents(&run);
     }
     snug_memory_report_free(&run.memory);
+    snug_run_timeline_free(&run.timeline);
     snug_event_log_close(&run.events);
     snug_output_close(&run.output);
     snug_reader_close(run.reader);
