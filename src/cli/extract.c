@@ -3,10 +3,13 @@
 #include "cli/cli.h"
 #include "cli/inputs.h"
 #include "cli/embedded_model.h"
+#include "cli/events.h"
 #include "cli/machine.h"
 #include "cli/memory_report.h"
 #include "cli/output.h"
 #include "cli/schema_file.h"
+#include "cli/summary.h"
+#include "cli/timeline.h"
 
 #include "base/clock.h"
 #include "extract/reader.h"
@@ -19,7 +22,7 @@ struct settings {
         parallel, seed;
     double temperature, top_p, outlier_threshold;
     struct snug_machine_options machine;
-    const char *memory_report, *alert, *ladder, *events;
+    const char *memory_report, *alert, *ladder, *events, *timeline;
     bool hints, quiet, elastic, no_fallback;
 };
 
@@ -100,7 +103,10 @@ static const struct snug_option options[] = {
     {0, "no-fallback", FLAG, &settings.no_fallback, 0, 0, NULL,
      "end with exit code 5 instead of going on elsewhere when the device fails"},
     {0, "events", TEXT, &settings.events, 0, 0, "FILE",
-     "what the ladder did, a JSON object a line, as it happens"},
+     "what the ladder did, a JSON object a line, as it happens: a log, which a run that is killed "
+     "leaves; -: standard error"},
+    {0, "timeline", TEXT, &settings.timeline, 0, 0, "FILE",
+     "a picture of the run, as SVG: the device's memory, the rungs and the events, by document"},
     {0, "memory-report", TEXT, &settings.memory_report, 0, 0, "FILE",
      "figures of the run's memory, as JSON, under PyTorch's names and ours"},
     {0, "alert", TEXT, &settings.alert, 0, 0, "LIMITS",
@@ -148,6 +154,9 @@ struct run {
     struct snug_memory_report memory;
     struct snug_machine machine;
     const struct snug_device *devices[SNUG_MAX_SPACES];
+    struct snug_event_log events;
+    struct snug_run_timeline timeline;
+    bool gave; /* memory, and it was said */
 };
 
 static bool on_progress(void *context, enum snug_stage stage, int64_t tokens)
@@ -157,6 +166,28 @@ static bool on_progress(void *context, enum snug_stage stage, int64_t tokens)
     snug_progress_update(&run->bar, together || !run->current ? "" : run->current,
                          snug_stage_text(stage), tokens);
     return !snug_cli_interrupted;
+}
+
+/* The row that a document will have: one of those begun last, or about to be. */
+static int64_t row_of(const struct run *run, const char *document)
+{
+    size_t i = run->next;
+    while (document && i > 0 && run->inputs.items[i - 1].shown != document)
+        i--;
+    return (int64_t)(i ? i : run->next ? run->next : 1);
+}
+
+static void on_event(void *context, const struct snug_event *event)
+{
+    struct run *run = context;
+    char note[SNUG_ERROR_MESSAGE_BYTES];
+    snug_progress_clear(&run->bar); /* the log may be on the same terminal */
+    snug_event_log_put(&run->events, event);
+    snug_run_timeline_event(&run->timeline, row_of(run, event->document), event);
+    snug_event_note(event, note);
+    if (*note && !(event->kind == SNUG_EVENT_KIND_GIVE && run->gave))
+        snug_progress_tell(&run->bar, note);
+    run->gave = run->gave || event->kind == SNUG_EVENT_KIND_GIVE;
 }
 
 /* Options that name something: 2 if the name is unknown, -1 to go on. */
@@ -203,6 +234,11 @@ static int set_devices(struct run *run, struct snug_reader_options *o)
         (o->rungs.count > 1 || o->rungs.items[0] != SNUG_RUNG_CPU)) {
         fprintf(stderr, "snug extract: --ladder %s: there is no device (--device)\n",
                 settings.ladder);
+        return 2;
+    }
+    if (settings.timeline && !machine->device_count) {
+        fprintf(stderr, "snug extract: --timeline %s: there is no device (--device)\n",
+                settings.timeline);
         return 2;
     }
     int code = snug_machine_open_devices("extract", machine, false, run->devices);
@@ -253,7 +289,8 @@ static enum snug_status open_reader(struct run *run, struct snug_reader_options 
     o->hints = settings.hints;
     o->system = settings.system && !strcmp(settings.system, "none") ? "" : settings.system;
     o->progress = on_progress;
-    o->progress_context = run;
+    o->event = on_event;
+    o->progress_context = o->event_context = run;
     if (settings.model && !snug_path_is_directory(settings.model))
         return snug_error_set(error, SNUG_STATUS_NOT_FOUND, "%s: no such model folder",
                               settings.model);
@@ -307,19 +344,6 @@ static void print_summary(struct run *run, double elapsed_ms)
                            settings.parallel > 1 ? " together" : "");
 }
 
-/* What was planned, and whether it was kept. */
-static void print_memory(struct run *run)
-{
-    char planned[24], peak[24];
-    snug_progress_note(&run->bar,
-                       "memory: planned %s, peak %s; taken in %llu runs: %llu regions, %llu blocks",
-                       snug_format_bytes(snug_reader_forecast(run->reader)->peak_bytes, planned),
-                       snug_format_bytes(snug_memory_of_process("VmHWM"), peak),
-                       (unsigned long long)snug_ladder_runs(snug_reader_ladder(run->reader)),
-                       (unsigned long long)snug_ladder_takes(snug_reader_ladder(run->reader)),
-                       (unsigned long long)snug_alloc_quiet_requests());
-}
-
 static void tell(struct run *run, const char *note)
 {
     if (*note)
@@ -349,10 +373,63 @@ static enum snug_status take_row(void *context, const struct snug_row *row,
     SNUG_TRY(snug_output_row(&run->output, row, error));
     run->bar.done++;
     char note[200];
-    snug_memory_report_row(&run->memory, row->document, note);
+    snug_memory_report_row(&run->memory, row, note);
+    snug_run_timeline_row(&run->timeline, run->reader, row);
     tell(run, note);
     return SNUG_STATUS_OK;
 }
+
+/* ---- what is written beside the rows ---- */
+
+/* Files that are written must differ: 2 (said so) if two are the same, -1 to go on. */
+static int check_outputs(void)
+{
+    const struct {
+        const char *option, *path;
+    } files[] = {{"--output", settings.output},
+                 {"--memory-report", settings.memory_report},
+                 {"--events", settings.events},
+                 {"--timeline", settings.timeline}};
+    size_t count = sizeof files / sizeof *files;
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = i + 1; j < count; j++)
+            if (files[i].path && files[j].path && !strcmp(files[i].path, files[j].path) &&
+                strcmp(files[i].path, "/dev/null") != 0 && strcmp(files[i].path, "-") != 0) {
+                fprintf(stderr, "snug extract: %s and %s are the same file\n", files[i].option,
+                        files[j].option);
+                return 2;
+            }
+    return -1;
+}
+
+/* What is written beside the rows, before anything else takes long. Errors: of the files. */
+static enum snug_status open_reports(struct run *run, struct snug_error *error)
+{
+    if (settings.memory_report)
+        SNUG_TRY(snug_memory_report_open(&run->memory, settings.memory_report, error));
+    if (settings.timeline)
+        SNUG_TRY(snug_run_timeline_open(&run->timeline, settings.timeline, error));
+    return snug_event_log_open(&run->events, settings.events, error);
+}
+
+/* And at the end, all of it; the first failure is said. */
+static enum snug_status finish_reports(struct run *run, struct snug_error *error)
+{
+    struct snug_error others[2];
+    const enum snug_status status[3] = {
+        snug_memory_report_finish(&run->memory, error),
+        snug_run_timeline_finish(&run->timeline, run->reader, &others[0]),
+        snug_event_log_finish(&run->events, &others[1])};
+    for (int i = 0; i < 3; i++) {
+        if (status[i] && i)
+            *error = others[i - 1];
+        if (status[i])
+            return status[i];
+    }
+    return SNUG_STATUS_OK;
+}
+
+/* ---- from start to end ---- */
 
 /* Reads every document; the exit code. */
 static int read_documents(struct run *run)
@@ -374,8 +451,8 @@ static int read_documents(struct run *run)
     if (written)
         return snug_cli_fail_as(1, &error);
     print_summary(run, snug_clock_ms() - start);
-    print_memory(run);
-    if (snug_memory_report_finish(&run->memory, &error))
+    snug_summary_put_memory(&run->bar, run->reader);
+    if (finish_reports(run, &error))
         return snug_cli_fail_as(1, &error);
     if (gave_up)
         return snug_cli_fail_as(5, &failure);
@@ -399,6 +476,8 @@ static int open_all(struct run *run, char *const *names, int count)
     reader.model.outlier_threshold = (float)settings.outlier_threshold;
     if (code < 0)
         code = set_machine(run, &reader);
+    if (code < 0)
+        code = check_outputs();
     if (code < 0 && settings.alert && !snug_memory_report_alerts(&run->memory, settings.alert)) {
         fprintf(
             stderr,
@@ -420,14 +499,7 @@ static int open_all(struct run *run, char *const *names, int count)
         fprintf(stderr, "snug extract: no documents: the folders hold no pictures\n");
         return 2;
     }
-    if (settings.memory_report && settings.output &&
-        !strcmp(settings.memory_report, settings.output) &&
-        strcmp(settings.output, "/dev/null") != 0) {
-        fprintf(stderr, "snug extract: --output and --memory-report are the same file\n");
-        return 2;
-    }
-    if (settings.memory_report &&
-        snug_memory_report_open(&run->memory, settings.memory_report, &error))
+    if (open_reports(run, &error))
         return snug_cli_fail_as(1, &error);
     status = snug_pool_create(threads, run->allocator, &run->pool, &error);
     if (status)
@@ -446,6 +518,7 @@ int snug_cli_extract(int argc, char **argv)
 {
     struct run run = {.allocator = snug_allocator_heap()};
     int code = snug_cli_parse(&argc, argv, &usage);
+    run.bar.quiet = settings.quiet; /* for what happens before the bar is there */
     if (code < 0 && argc == 1) {
         fprintf(stderr, "snug extract: which documents?\nTry 'snug extract --help'.\n");
         code = 2;
@@ -458,6 +531,8 @@ int snug_cli_extract(int argc, char **argv)
         code = read_documents(&run);
     }
     snug_memory_report_free(&run.memory);
+    snug_run_timeline_free(&run.timeline);
+    snug_event_log_close(&run.events);
     snug_output_close(&run.output);
     snug_reader_close(run.reader);
     snug_machine_close_devices(run.devices);
