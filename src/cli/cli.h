@@ -24,6 +24,7 @@ int snug_cli_inspect(int argc, char **argv);
 int snug_cli_plan(int argc, char **argv);
 int snug_cli_memory(int argc, char **argv);
 int snug_cli_doctor(int argc, char **argv);
+int snug_cli_rehearse(int argc, char **argv);
 int snug_cli_synth(int argc, char **argv);
 
 /* ---- options: one table a command, from which both the parsing and the help are made ---- */
@@ -85,6 +86,8 @@ void snug_progress_update(struct snug_progress_bar *bar, const char *document, c
 void snug_progress_clear(struct snug_progress_bar *bar); /* before printing anything else */
 /* A line above the bar. */
 void snug_progress_note(struct snug_progress_bar *bar, const char *format, ...) SNUG_PRINTF(2, 3);
+/* "snug: MESSAGE" above the bar, wrapped at the terminal's width. */
+void snug_progress_tell(struct snug_progress_bar *bar, const char *message);
 
 /* Columns of the terminal behind a stream, 80 if unknown. */
 int snug_cli_columns(FILE *stream);

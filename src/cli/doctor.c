@@ -1,7 +1,6 @@
 /* snug doctor: what this machine offers, and whether snug works on it.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
-#include "cli/cli.h"
-#include "cli/embedded_model.h"
+#include "cli/doctor.h"
 
 #include "base/clock.h"
 #include "generate/generate.h"
@@ -10,13 +9,31 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-static const struct snug_usage usage = {
-    "snug doctor",
-    "Shows the processor, memory and libraries, then runs the embedded model on every\n"
-    "instruction set this processor has and compares the logits bit for bit.",
-    "Exit codes: 0 all well, 1 something is wrong, 2 wrong usage.\n", NULL, 0};
+static struct {
+    const char *model;
+    struct snug_machine_options machine;
+} settings;
 
-#define row(...) snug_cli_row(12, __VA_ARGS__)
+static const struct snug_option options[] = {
+    {'m', "model", SNUG_OPTION_KIND_TEXT, &settings.model, 0, 0, "DIR",
+     "model folder to check with; default: the embedded model"},
+    {0, "device", SNUG_OPTION_KIND_TEXT, &settings.machine.device, 0, 0, "NAME",
+     "a simulated card (sim:v100-16gb, sim:8GiB, sim:FILE.json), two with a comma: runs a small "
+     "document on every rung of the ladder and compares the logits with the CPU's"},
+    {0, "devices", SNUG_OPTION_KIND_TEXT, &settings.machine.devices_file, 0, 0, "FILE",
+     "more devices, as JSON (docs/devices.md)"},
+};
+
+static const struct snug_usage usage = {
+    "snug doctor [options]",
+    "Shows the processor, memory and libraries, then runs the model on every\n"
+    "instruction set this processor has, or with --device on every rung of the\n"
+    "ladder, and compares the logits bit for bit.",
+    "Exit codes: 0 all well, 1 something is wrong, 2 wrong usage, 3 no such model.\n", options,
+    sizeof options / sizeof *options};
+
+static int name_width = 12;
+#define row(...) snug_cli_row(name_width, __VA_ARGS__)
 
 static void print_processor(void)
 {
@@ -33,7 +50,7 @@ static void print_processor(void)
     row("processor", "%s, %d usable", name, snug_cpu_count());
 }
 
-static void print_machine(void)
+static void print_machine(bool has_device)
 {
     struct utsname system;
     char total[24], available[24];
@@ -45,7 +62,10 @@ static void print_machine(void)
     row("memory", "%s, %s available", snug_format_bytes(pages * page, total),
         snug_format_bytes(snug_memory_available(), available));
     row("libraries", "%s", SNUG_LIBRARIES);
-    row("devices", "cpu");
+    if (has_device)
+        row("devices", "cpu, %s", settings.machine.device);
+    else
+        row("devices", "cpu, sim:NAME, sim:SIZE, sim:FILE.json (simulated: docs/devices.md)");
 }
 
 /* Feeds a fixed prompt to a model on one backend; the logits of its last row. */
@@ -54,14 +74,14 @@ static enum snug_status probe(const struct snug_model *model, const struct snug_
                               struct snug_error *error)
 {
     struct snug_session session;
-    struct snug_session_options options = snug_session_options_default();
+    struct snug_session_options how = snug_session_options_default();
     const float *logits = NULL;
     int32_t ids[96];
     for (int i = 0; i < 96; i++)
-        ids[i] = i * 37 % 396; /* plain tokens of the embedded model */
-    options.ops = ops;
-    options.pool = pool;
-    snug_session_init(&session, model, &options, snug_allocator_heap());
+        ids[i] = doctor_plain_id(model, i);
+    how.ops = ops;
+    how.pool = pool;
+    snug_session_init(&session, model, &how, snug_allocator_heap());
     enum snug_status status = snug_session_begin(&session, 128, 0, error);
     double start = snug_clock_ms();
     if (!status)
@@ -113,36 +133,66 @@ static int compare_backends(const struct snug_model *model, struct snug_pool *po
     return problems;
 }
 
-int snug_cli_doctor(int argc, char **argv)
+/* Loads the model and compares; the number of problems. */
+static int check_host(const struct snug_folder *folder, struct snug_pool *pool)
 {
-    int code = snug_cli_parse(&argc, argv, &usage);
-    if (code >= 0)
-        return code;
-    if (argc > 1) {
-        fprintf(stderr, "snug doctor: takes no arguments\nTry 'snug doctor --help'.\n");
-        return 2;
-    }
-    print_machine();
-    struct snug_folder folder = snug_embedded_model(snug_allocator_heap());
-    struct snug_pool *pool = NULL;
     struct snug_model *model = NULL;
     struct snug_error error;
-    int problems = 0;
-    enum snug_status status =
-        snug_pool_create(snug_cpu_count(), snug_allocator_heap(), &pool, &error);
-    if (!status)
-        status = snug_model_load(&folder, snug_device_cpu(), pool, NULL, snug_allocator_heap(),
-                                 &model, &error);
-    if (status) {
+    if (snug_model_load(folder, snug_device_cpu(), pool, NULL, snug_allocator_heap(), &model,
+                        &error)) {
         row("model", "PROBLEM: %s", error.message);
-        problems = 1;
-    } else {
-        row("model", "%s, %.1f M parameters, loaded in %.1f ms", model->name,
-            (double)model->parameters / 1e6, model->load_ms);
-        problems = compare_backends(model, pool);
+        return 1;
     }
-    row("verdict", problems ? "%d problem(s)" : "all well", problems);
+    row("model", "%s, %.1f M parameters, loaded in %.1f ms", model->name,
+        (double)model->parameters / 1e6, model->load_ms);
+    int problems = compare_backends(model, pool);
     snug_model_free(model);
+    return problems;
+}
+
+static int check(const struct snug_machine *machine, const struct snug_device *const *devices)
+{
+    const struct snug_allocator *heap = snug_allocator_heap();
+    struct snug_folder folder = snug_embedded_model(heap);
+    struct snug_pool *pool = NULL;
+    struct snug_error error;
+    int problems = 1;
+    if (settings.model)
+        folder = (struct snug_folder){.path = settings.model, .allocator = heap};
+    if (machine->device_count)
+        name_width = DOCTOR_DEVICE_WIDTH;
+    print_machine(machine->device_count > 0);
+    if (snug_pool_create(snug_cpu_count(), heap, &pool, &error))
+        row("threads", "PROBLEM: %s", error.message);
+    else if (machine->device_count)
+        problems = doctor_check_devices(&folder, devices, machine->device_count, pool);
+    else
+        problems = check_host(&folder, pool);
+    row("verdict", problems ? "%d problem(s)" : "all well", problems);
     snug_pool_destroy(pool);
     return problems ? 1 : 0;
+}
+
+int snug_cli_doctor(int argc, char **argv)
+{
+    struct snug_machine machine = {0};
+    const struct snug_device *devices[SNUG_MAX_SPACES] = {NULL};
+    int code = snug_cli_parse(&argc, argv, &usage);
+    if (code < 0 && argc > 1) {
+        fprintf(stderr, "snug doctor: takes no arguments\nTry 'snug doctor --help'.\n");
+        code = 2;
+    }
+    if (code < 0 && settings.model && !snug_path_is_directory(settings.model)) {
+        fprintf(stderr, "snug doctor: %s: no such model folder\n", settings.model);
+        code = 3;
+    }
+    if (code < 0)
+        code = snug_cli_machine("doctor", &settings.machine, &machine);
+    if (code < 0)
+        code = snug_machine_open_devices("doctor", &machine, false, devices);
+    if (code < 0)
+        code = check(&machine, devices);
+    snug_machine_close_devices(devices);
+    snug_machine_free(&machine);
+    return code;
 }

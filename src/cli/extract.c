@@ -3,10 +3,13 @@
 #include "cli/cli.h"
 #include "cli/inputs.h"
 #include "cli/embedded_model.h"
+#include "cli/events.h"
 #include "cli/machine.h"
 #include "cli/memory_report.h"
 #include "cli/output.h"
 #include "cli/schema_file.h"
+#include "cli/summary.h"
+#include "cli/timeline.h"
 
 #include "base/clock.h"
 #include "extract/reader.h"
@@ -19,8 +22,8 @@ struct settings {
         parallel, seed;
     double temperature, top_p, outlier_threshold;
     struct snug_machine_options machine;
-    const char *memory_report, *alert;
-    bool hints, quiet, elastic;
+    const char *memory_report, *alert, *ladder, *events, *timeline;
+    bool hints, quiet, elastic, no_fallback;
 };
 
 static struct settings settings = {
@@ -90,8 +93,20 @@ static const struct snug_option options[] = {
      "what may be taken, bytes or 12GiB: refused before loading if it is not enough; default: what "
      "is free"},
     {0, "device", TEXT, &settings.machine.device, 0, 0, "NAME",
-     "cpu (default), or a CPU of docs/devices.md, whose memory is then the budget"},
+     "cpu (default); a CPU of docs/devices.md, whose memory is then the budget; or a simulated "
+     "card: "
+     "sim:v100-16gb, sim:8GiB, sim:FILE.json, two with a comma"},
     {0, "devices", TEXT, &settings.machine.devices_file, 0, 0, "FILE", "more devices, as JSON"},
+    {0, "ladder", TEXT, &settings.ladder, 0, 0, "RUNGS",
+     "where to run, the first that fits, and in which order to fall back: " SNUG_RUNG_NAMES
+     " (default: all, with a device); a single one is forced"},
+    {0, "no-fallback", FLAG, &settings.no_fallback, 0, 0, NULL,
+     "end with exit code 5 instead of going on elsewhere when the device fails"},
+    {0, "events", TEXT, &settings.events, 0, 0, "FILE",
+     "what the ladder did, a JSON object a line, as it happens: a log, which a run that is killed "
+     "leaves; -: standard error"},
+    {0, "timeline", TEXT, &settings.timeline, 0, 0, "FILE",
+     "a picture of the run, as SVG: the device's memory, the rungs and the events, by document"},
     {0, "memory-report", TEXT, &settings.memory_report, 0, 0, "FILE",
      "figures of the run's memory, as JSON, under PyTorch's names and ours"},
     {0, "alert", TEXT, &settings.alert, 0, 0, "LIMITS",
@@ -112,7 +127,8 @@ static const struct snug_usage usage = {
     "One bad document gives a row with its error; the others go on. Ctrl-C leaves\n"
     "what is finished.",
     "Exit codes: 0 all read, 1 some document partial or failed, 2 wrong usage,\n"
-    "3 model or schema unusable, 4 not enough memory, 130 interrupted.\n\n"
+    "3 model or schema unusable, 4 not enough memory, 5 the device failed and there\n"
+    "was no fallback, 130 interrupted.\n\n"
     "Examples:\n"
     "  snug extract samples/ --format table\n"
     "  snug extract scans/ -m models/InternVL3-8B -o out.jsonl\n"
@@ -136,6 +152,11 @@ struct run {
     double decode_ms; /* of the answers' steps, all documents together */
     int64_t output_tokens, prompt_tokens;
     struct snug_memory_report memory;
+    struct snug_machine machine;
+    const struct snug_device *devices[SNUG_MAX_SPACES];
+    struct snug_event_log events;
+    struct snug_run_timeline timeline;
+    bool gave; /* memory, and it was said */
 };
 
 static bool on_progress(void *context, enum snug_stage stage, int64_t tokens)
@@ -145,6 +166,28 @@ static bool on_progress(void *context, enum snug_stage stage, int64_t tokens)
     snug_progress_update(&run->bar, together || !run->current ? "" : run->current,
                          snug_stage_text(stage), tokens);
     return !snug_cli_interrupted;
+}
+
+/* The row that a document will have: one of those begun last, or about to be. */
+static int64_t row_of(const struct run *run, const char *document)
+{
+    size_t i = run->next;
+    while (document && i > 0 && run->inputs.items[i - 1].shown != document)
+        i--;
+    return (int64_t)(i ? i : run->next ? run->next : 1);
+}
+
+static void on_event(void *context, const struct snug_event *event)
+{
+    struct run *run = context;
+    char note[SNUG_ERROR_MESSAGE_BYTES];
+    snug_progress_clear(&run->bar); /* the log may be on the same terminal */
+    snug_event_log_put(&run->events, event);
+    snug_run_timeline_event(&run->timeline, row_of(run, event->document), event);
+    snug_event_note(event, note);
+    if (*note && !(event->kind == SNUG_EVENT_KIND_GIVE && run->gave))
+        snug_progress_tell(&run->bar, note);
+    run->gave = run->gave || event->kind == SNUG_EVENT_KIND_GIVE;
 }
 
 /* Options that name something: 2 if the name is unknown, -1 to go on. */
@@ -178,26 +221,53 @@ static int check_names(struct snug_reader_options *reader, enum snug_output_form
     return -1;
 }
 
-/* The machine's options; -1 to go on. */
-static int set_machine(struct snug_reader_options *o)
+/* The machine's devices and which rungs to use; -1 to go on. */
+static int set_devices(struct run *run, struct snug_reader_options *o)
 {
-    struct snug_machine machine;
-    int code = snug_cli_machine("extract", &settings.machine, &machine);
-    if (code >= 0)
-        return code;
-    if (machine.profile.kind != SNUG_DEVICE_KIND_CPU) {
-        fprintf(stderr,
-                "snug extract: --device %s: this version computes on the CPU only; 'snug plan' "
-                "tells what would fit there\n",
-                machine.profile.name);
+    const struct snug_machine *machine = &run->machine;
+    if (settings.ladder && !snug_rungs_parse(settings.ladder, &o->rungs)) {
+        fprintf(stderr, "snug extract: --ladder is a list of " SNUG_RUNG_NAMES ", not '%s'\n",
+                settings.ladder);
         return 2;
     }
-    if (machine.budget_stated || !machine.is_this)
-        o->budget_bytes = machine.budget_bytes;
-    o->page_width = machine.page_width;
-    o->page_height = machine.page_height;
-    o->elastic = settings.elastic;
+    if (settings.ladder && !machine->device_count &&
+        (o->rungs.count > 1 || o->rungs.items[0] != SNUG_RUNG_CPU)) {
+        fprintf(stderr, "snug extract: --ladder %s: there is no device (--device)\n",
+                settings.ladder);
+        return 2;
+    }
+    if (settings.timeline && !machine->device_count) {
+        fprintf(stderr, "snug extract: --timeline %s: there is no device (--device)\n",
+                settings.timeline);
+        return 2;
+    }
+    int code = snug_machine_open_devices("extract", machine, false, run->devices);
+    if (code >= 0 || !machine->device_count)
+        return code;
+    o->device_count = machine->device_count;
+    o->no_fallback = settings.no_fallback;
+    o->speeds[SNUG_SPACE_HOST] = snug_cli_host_speed();
+    for (int i = 1; i <= machine->device_count; i++) {
+        o->devices[i] = run->devices[i];
+        o->device_budget_bytes[i] = machine->budget_stated ? machine->devices[i].budget_bytes : 0;
+        o->speeds[i] = snug_cli_profile_speed(&machine->devices[i].profile);
+    }
     return -1;
+}
+
+/* The machine's options; -1 to go on. */
+static int set_machine(struct run *run, struct snug_reader_options *o)
+{
+    struct snug_machine *machine = &run->machine;
+    int code = snug_cli_machine("extract", &settings.machine, machine);
+    if (code >= 0)
+        return code;
+    if (!machine->device_count && (machine->budget_stated || !machine->is_this))
+        o->budget_bytes = machine->budget_bytes;
+    o->page_width = machine->page_width;
+    o->page_height = machine->page_height;
+    o->elastic = settings.elastic;
+    return set_devices(run, o);
 }
 
 static enum snug_status open_reader(struct run *run, struct snug_reader_options *o,
@@ -219,7 +289,8 @@ static enum snug_status open_reader(struct run *run, struct snug_reader_options 
     o->hints = settings.hints;
     o->system = settings.system && !strcmp(settings.system, "none") ? "" : settings.system;
     o->progress = on_progress;
-    o->progress_context = run;
+    o->event = on_event;
+    o->progress_context = o->event_context = run;
     if (settings.model && !snug_path_is_directory(settings.model))
         return snug_error_set(error, SNUG_STATUS_NOT_FOUND, "%s: no such model folder",
                               settings.model);
@@ -273,19 +344,6 @@ static void print_summary(struct run *run, double elapsed_ms)
                            settings.parallel > 1 ? " together" : "");
 }
 
-/* What was planned, and whether it was kept. */
-static void print_memory(struct run *run)
-{
-    const struct snug_session *s = snug_reader_session(run->reader);
-    char planned[24], peak[24];
-    snug_progress_note(
-        &run->bar, "memory: planned %s, peak %s; taken in %llu runs: %llu regions, %llu blocks",
-        snug_format_bytes(snug_reader_forecast(run->reader)->peak_bytes, planned),
-        snug_format_bytes(snug_memory_of_process("VmHWM"), peak), (unsigned long long)s->runs,
-        (unsigned long long)(s->takes - (s->reserved ? 1 : 0)),
-        (unsigned long long)snug_alloc_quiet_requests());
-}
-
 static void tell(struct run *run, const char *note)
 {
     if (*note)
@@ -315,15 +373,68 @@ static enum snug_status take_row(void *context, const struct snug_row *row,
     SNUG_TRY(snug_output_row(&run->output, row, error));
     run->bar.done++;
     char note[200];
-    snug_memory_report_row(&run->memory, row->document, note);
+    snug_memory_report_row(&run->memory, row, note);
+    snug_run_timeline_row(&run->timeline, run->reader, row);
     tell(run, note);
     return SNUG_STATUS_OK;
 }
 
+/* ---- what is written beside the rows ---- */
+
+/* Files that are written must differ: 2 (said so) if two are the same, -1 to go on. */
+static int check_outputs(void)
+{
+    const struct {
+        const char *option, *path;
+    } files[] = {{"--output", settings.output},
+                 {"--memory-report", settings.memory_report},
+                 {"--events", settings.events},
+                 {"--timeline", settings.timeline}};
+    size_t count = sizeof files / sizeof *files;
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = i + 1; j < count; j++)
+            if (files[i].path && files[j].path && !strcmp(files[i].path, files[j].path) &&
+                strcmp(files[i].path, "/dev/null") != 0 && strcmp(files[i].path, "-") != 0) {
+                fprintf(stderr, "snug extract: %s and %s are the same file\n", files[i].option,
+                        files[j].option);
+                return 2;
+            }
+    return -1;
+}
+
+/* What is written beside the rows, before anything else takes long. Errors: of the files. */
+static enum snug_status open_reports(struct run *run, struct snug_error *error)
+{
+    if (settings.memory_report)
+        SNUG_TRY(snug_memory_report_open(&run->memory, settings.memory_report, error));
+    if (settings.timeline)
+        SNUG_TRY(snug_run_timeline_open(&run->timeline, settings.timeline, error));
+    return snug_event_log_open(&run->events, settings.events, error);
+}
+
+/* And at the end, all of it; the first failure is said. */
+static enum snug_status finish_reports(struct run *run, struct snug_error *error)
+{
+    struct snug_error others[2];
+    const enum snug_status status[3] = {
+        snug_memory_report_finish(&run->memory, error),
+        snug_run_timeline_finish(&run->timeline, run->reader, &others[0]),
+        snug_event_log_finish(&run->events, &others[1])};
+    for (int i = 0; i < 3; i++) {
+        if (status[i] && i)
+            *error = others[i - 1];
+        if (status[i])
+            return status[i];
+    }
+    return SNUG_STATUS_OK;
+}
+
+/* ---- from start to end ---- */
+
 /* Reads every document; the exit code. */
 static int read_documents(struct run *run)
 {
-    struct snug_error error;
+    struct snug_error error = {0};
     struct snug_reader_documents documents = {
         .next = next_document, .row = take_row, .context = run};
     double start = snug_clock_ms();
@@ -331,15 +442,20 @@ static int read_documents(struct run *run)
     enum snug_status status = snug_reader_read_all(run->reader, &documents, &error);
     run->decode_ms = documents.decode_ms;
     snug_progress_clear(&run->bar);
-    enum snug_status written = status && status != SNUG_STATUS_INTERRUPTED
+    bool gave_up = settings.no_fallback && snug_status_exit_code(status) >= 4 &&
+                   status != SNUG_STATUS_INTERRUPTED;
+    struct snug_error failure = error;
+    enum snug_status written = status && status != SNUG_STATUS_INTERRUPTED && !gave_up
                                    ? status
                                    : snug_output_finish(&run->output, &error);
     if (written)
         return snug_cli_fail_as(1, &error);
     print_summary(run, snug_clock_ms() - start);
-    print_memory(run);
-    if (snug_memory_report_finish(&run->memory, &error))
+    snug_summary_put_memory(&run->bar, run->reader);
+    if (finish_reports(run, &error))
         return snug_cli_fail_as(1, &error);
+    if (gave_up)
+        return snug_cli_fail_as(5, &failure);
     if (status == SNUG_STATUS_INTERRUPTED) {
         fprintf(stderr, "snug: interrupted; %zu of %zu documents are finished%s%s\n", run->bar.done,
                 run->inputs.count, settings.output ? " and written to " : "",
@@ -359,7 +475,9 @@ static int open_all(struct run *run, char *const *names, int count)
         code = snug_cli_quantize("extract", settings.quantize, settings.skip, &reader.model);
     reader.model.outlier_threshold = (float)settings.outlier_threshold;
     if (code < 0)
-        code = set_machine(&reader);
+        code = set_machine(run, &reader);
+    if (code < 0)
+        code = check_outputs();
     if (code < 0 && settings.alert && !snug_memory_report_alerts(&run->memory, settings.alert)) {
         fprintf(
             stderr,
@@ -381,14 +499,7 @@ static int open_all(struct run *run, char *const *names, int count)
         fprintf(stderr, "snug extract: no documents: the folders hold no pictures\n");
         return 2;
     }
-    if (settings.memory_report && settings.output &&
-        !strcmp(settings.memory_report, settings.output) &&
-        strcmp(settings.output, "/dev/null") != 0) {
-        fprintf(stderr, "snug extract: --output and --memory-report are the same file\n");
-        return 2;
-    }
-    if (settings.memory_report &&
-        snug_memory_report_open(&run->memory, settings.memory_report, &error))
+    if (open_reports(run, &error))
         return snug_cli_fail_as(1, &error);
     status = snug_pool_create(threads, run->allocator, &run->pool, &error);
     if (status)
@@ -407,6 +518,7 @@ int snug_cli_extract(int argc, char **argv)
 {
     struct run run = {.allocator = snug_allocator_heap()};
     int code = snug_cli_parse(&argc, argv, &usage);
+    run.bar.quiet = settings.quiet; /* for what happens before the bar is there */
     if (code < 0 && argc == 1) {
         fprintf(stderr, "snug extract: which documents?\nTry 'snug extract --help'.\n");
         code = 2;
@@ -419,8 +531,12 @@ int snug_cli_extract(int argc, char **argv)
         code = read_documents(&run);
     }
     snug_memory_report_free(&run.memory);
+    snug_run_timeline_free(&run.timeline);
+    snug_event_log_close(&run.events);
     snug_output_close(&run.output);
     snug_reader_close(run.reader);
+    snug_machine_close_devices(run.devices);
+    snug_machine_free(&run.machine);
     snug_schema_free(run.schema);
     snug_pool_destroy(run.pool);
     snug_inputs_free(&run.inputs);

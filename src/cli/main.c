@@ -16,6 +16,7 @@ static const struct command {
      "measure this machine's limits, the kernels, or a model against them"},
     {"convert", snug_cli_convert, "quantise and pack a model once, to load at once and take less"},
     {"plan", snug_cli_plan, "what memory it will take, and whether it fits, before loading"},
+    {"rehearse", snug_cli_rehearse, "documents of true size on a simulated device, memory only"},
     {"inspect", snug_cli_inspect, "what a model folder is, its sizes and its problems"},
     {"synth", snug_cli_synth, "a model folder of true shape with random weights, to measure with"},
     {"memory", snug_cli_memory, "plan the buffers of a file: offsets, peak, lower bound"},

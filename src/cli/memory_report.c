@@ -3,8 +3,10 @@
 #include "cli/memory_report.h"
 
 #include "base/json.h"
+#include "cli/timeline.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -103,7 +105,24 @@ void snug_memory_report_between(struct snug_memory_report *report, char note[200
     report->heap_before = heap_in_use(report);
 }
 
-void snug_memory_report_row(struct snug_memory_report *report, const char *document, char note[200])
+/* Where it was read, and what the first device had then. */
+static void put_device(const struct snug_memory_report *report, const struct snug_row *row,
+                       struct snug_text *t)
+{
+    const struct snug_ladder_memory m = snug_cli_device_memory(report->reader);
+    snug_text_puts(t, ", \"rung\": ");
+    snug_json_put_string(t, row->rung);
+    if (m.known)
+        snug_text_printf(t,
+                         ", \"device\": {\"free_bytes\": %" PRIu64 ", \"our_bytes\": %" PRIu64
+                         ", \"other_bytes\": %" PRIu64 "}",
+                         m.free_bytes, m.our_bytes, m.other_bytes);
+    else
+        snug_text_puts(t, ", \"device\": null");
+}
+
+void snug_memory_report_row(struct snug_memory_report *report, const struct snug_row *row,
+                            char note[200])
 {
     const struct snug_memory_stats *s = &snug_reader_session(report->reader)->stats;
     uint64_t available = snug_memory_available();
@@ -114,7 +133,8 @@ void snug_memory_report_row(struct snug_memory_report *report, const char *docum
     report->open = true;
     report->lowest_free = available < report->lowest_free ? available : report->lowest_free;
     snug_text_puts(t, report->count++ ? ",\n    {\"document\": " : "\n    {\"document\": ");
-    snug_json_put_string(t, document);
+    snug_json_put_string(t, row->document);
+    put_device(report, row, t);
     snug_text_printf(t,
                      ", \"allocated_bytes\": %" PRIu64 ", \"allocated_bytes_peak\": %" PRIu64
                      ", \"reserved_bytes\": %" PRIu64 ", \"free_bytes\": %" PRIu64
@@ -124,6 +144,11 @@ void snug_memory_report_row(struct snug_memory_report *report, const char *docum
     flush(report);
     raise_alert(report, SNUG_ALERT_INACTIVE_SPLIT, true, s->inactive_split_bytes.peak, note);
     raise_alert(report, SNUG_ALERT_FREE, false, available, note);
+}
+
+static void put_rounded(struct snug_text *t, double value, double parts)
+{
+    snug_json_put_double(t, round(value * parts) / parts);
 }
 
 static void put_planned(const struct snug_forecast *f, struct snug_text *t)
@@ -157,18 +182,57 @@ static void put_phases(const struct snug_session *s, struct snug_text *t)
     snug_text_puts(t, "\n  ],\n");
 }
 
+static void put_ladder(const struct snug_ladder *ladder, struct snug_text *t)
+{
+    const struct snug_ladder_stats *s = &ladder->stats;
+    const struct snug_pressure_trend trend = snug_ladder_trend(ladder);
+    snug_text_puts(t, "  \"ladder\": {\"rungs\": [");
+    for (int i = 0; i < ladder->options.rungs.count; i++) {
+        enum snug_rung rung = ladder->options.rungs.items[i];
+        snug_text_printf(t, "%s\n    {\"name\": \"%s\", \"documents\": %" PRId64 ", \"ms\": ",
+                         i ? "," : "", snug_rung_name(rung), s->documents[rung]);
+        put_rounded(t, s->busy_ms[rung], 1000);
+        snug_text_putc(t, '}');
+    }
+    snug_text_printf(t,
+                     "\n  ], \"down\": %" PRIu64 ", \"up\": %" PRIu64 ", \"retries\": %" PRIu64
+                     ", \"moving_ms\": ",
+                     s->downs, s->ups, s->retries);
+    put_rounded(t, s->moving_ms, 1000);
+    snug_text_puts(t, ", \"lowest_free_bytes\": ");
+    if (s->watched)
+        snug_text_printf(t, "%" PRIu64 ", \"peak_bytes\": %" PRIu64, s->lowest_free_bytes,
+                         s->peak_bytes[1]);
+    else
+        snug_text_puts(t, "null, \"peak_bytes\": null");
+    if (!trend.known) {
+        snug_text_puts(t, ", \"trend\": null},\n");
+        return;
+    }
+    snug_text_puts(t, ", \"trend\": {\"bytes_a_document\": ");
+    put_rounded(t, trend.slope_bytes, 1);
+    snug_text_printf(
+        t, ", \"falling\": %s, \"short_in_documents\": ", trend.falling ? "true" : "false");
+    if (trend.documents >= 0)
+        snug_text_printf(t, "%" PRId64 "}},\n", trend.documents);
+    else
+        snug_text_puts(t, "null}},\n");
+}
+
 static void put_run(const struct snug_memory_report *report, struct snug_text *t)
 {
     const struct snug_session *s = snug_reader_session(report->reader);
     snug_text_puts(t, report->open ? "}\n  ],\n" : "\n  ],\n");
     put_planned(snug_reader_forecast(report->reader), t);
     put_phases(s, t);
+    put_ladder(snug_reader_ladder(report->reader), t);
     snug_text_printf(t, "  \"process_peak_bytes\": %" PRIu64 ",\n",
                      snug_memory_of_process("VmHWM"));
     snug_text_printf(t, "  \"regions_taken_after_start\": %" PRIu64 ",\n",
-                     s->takes - (s->reserved ? 1 : 0));
+                     snug_ladder_takes(snug_reader_ladder(report->reader)));
     snug_text_printf(t, "  \"blocks_taken_in_runs\": %" PRIu64 ",\n  \"runs\": %" PRIu64 ",\n",
-                     snug_alloc_quiet_requests(), s->runs);
+                     snug_alloc_quiet_requests(),
+                     snug_ladder_runs(snug_reader_ladder(report->reader)));
     snug_text_printf(t, "  \"leaked_bytes\": %" PRIu64 ",\n  \"lowest_free_bytes\": %" PRIu64 ",\n",
                      report->leaked, report->lowest_free);
     snug_text_puts(t, "  \"alerts\": [");

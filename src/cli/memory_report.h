@@ -41,7 +41,7 @@ void snug_memory_report_start(struct snug_memory_report *report, const struct sn
  * once there is no such moment: then nothing is said of leaks. */
 void snug_memory_report_between(struct snug_memory_report *report, char note[200]);
 /* With a document's row; note as above. */
-void snug_memory_report_row(struct snug_memory_report *report, const char *document,
+void snug_memory_report_row(struct snug_memory_report *report, const struct snug_row *row,
                             char note[200]);
 /* Writes what is said of the whole run and makes the file appear, after the last `between`. Without
  * an open file: nothing. Errors: IO, MEMORY, also those of writing before. */

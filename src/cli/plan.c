@@ -30,13 +30,15 @@ static const struct snug_option options[] = {
      "pixels of the largest page; default 2480x3508"},
     {.help = "Machine:"},
     {0, "device", TEXT, &settings.machine.device, 0, 0, "NAME",
-     "cpu (this machine, default), cpu-16gb, v100-16gb, ...; an unknown name lists all"},
+     "cpu (this machine, default), cpu-16gb, v100-16gb, sim:8GiB, ..., two cards with a comma; an "
+     "unknown name lists all"},
     {0, "devices", TEXT, &settings.machine.devices_file, 0, 0, "FILE",
      "more devices, as JSON (docs/devices.md)"},
     {0, "budget", TEXT, &settings.machine.budget, 0, 0, "SIZE",
      "memory of the device that may be taken: bytes, or 12GiB; default: all that is free"},
     {0, "ladder", TEXT, &settings.ladder, 0, 0, "RUNGS",
-     "placements to look at, in this order: resident, cpu (default: both)"},
+     "placements to look at, in this order: " SNUG_RUNG_NAMES
+     " (default: all, with a device); a single one is taken whole"},
     {.help = "How the model is held and run:"},
     {0, "quantize", TEXT, &settings.quantize, 0, 0, "TYPE", "q8, q4, or none (default): as stored"},
     {0, "quantize-skip", TEXT, &settings.skip, 0, 0, "PARTS",
@@ -61,8 +63,9 @@ static const struct snug_option options[] = {
 static const struct snug_usage usage = {
     "snug plan [options]",
     "Says what memory a model will take to read documents, and whether it fits,\n"
-    "without loading it: the model's own program is laid out as if it were to run.",
-    "Exit codes: 0 it fits, 4 it does not, 2 wrong usage, 3 model or schema unusable.\n\n"
+    "without loading it: the model's own program is laid out as if it were to run, on\n"
+    "every rung of the ladder. The first one that fits is the one that would be used.",
+    "Exit codes: 0 a rung fits, 4 none, 2 wrong usage, 3 model or schema unusable.\n\n"
     "Examples:\n"
     "  snug plan -m internvl3-8b --quantize q8 --device v100-16gb\n"
     "  snug plan -m llama-3.2-11b-vision --quantize q8 --device v100-16gb\n"
@@ -88,89 +91,25 @@ static enum snug_status open_source(struct plan *p, struct snug_error *error)
     SNUG_TRY(snug_model_source_open(settings.model, p->allocator, &p->source, error));
     SNUG_TRY(snug_reader_prepare(&p->source.folder, p->schema, &reader, true, p->allocator,
                                  &p->reader, error));
-    return snug_reader_request(p->reader, &p->request, error);
+    p->answer_tokens = snug_reader_answer_tokens(p->reader);
+    return snug_reader_request(p->reader, &p->asked, error);
 }
 
-/* A rung on this machine's CPU. */
-static enum snug_status work_out_cpu(struct plan *p, struct rung *rung, struct snug_error *error)
-{
-    p->request.on_host = true;
-    p->request.granularity = 4096;
-    SNUG_TRY(snug_forecast_make(&p->request, p->allocator, &rung->forecast, error));
-    bool is_device = p->machine.profile.kind == SNUG_DEVICE_KIND_CPU;
-    rung->budget = is_device ? p->machine.budget_bytes : (size_t)snug_memory_available();
-    rung->read_gbs =
-        p->machine.profile.kind == SNUG_DEVICE_KIND_CPU ? p->machine.profile.read_gbs : 0;
-    if (rung->read_gbs <= 0 && p->read_gbs <= 0)
-        p->read_gbs = plan_measure_read(p);
-    if (rung->read_gbs <= 0)
-        rung->read_gbs = p->read_gbs;
-    rung->device_bytes = is_device ? rung->forecast.peak_bytes : 0;
-    rung->host_bytes = is_device ? 0 : rung->forecast.peak_bytes;
-    return SNUG_STATUS_OK;
-}
-
-static enum snug_status work_out_resident(struct plan *p, struct rung *rung,
-                                          struct snug_error *error)
-{
-    if (p->machine.profile.kind == SNUG_DEVICE_KIND_CPU)
-        return work_out_cpu(p, rung, error);
-    p->request.on_host = false;
-    p->request.granularity = (size_t)p->machine.profile.granularity_bytes;
-    SNUG_TRY(snug_forecast_make(&p->request, p->allocator, &rung->forecast, error));
-    rung->budget = p->machine.budget_bytes;
-    rung->read_gbs = p->machine.profile.read_gbs;
-    rung->device_bytes = rung->forecast.peak_bytes;
-    rung->host_bytes = rung->forecast.host_bytes;
-    return SNUG_STATUS_OK;
-}
-
-/* "resident,cpu" */
+/* Which rungs to look at: the same names, and the same meaning, as in extract. */
 static int parse_ladder(struct plan *p)
 {
-    static const char *const names[] = {"resident", "cpu"};
-    const char *text = settings.ladder ? settings.ladder : "resident,cpu";
-    while (*text && p->rung_count < PLAN_RUNGS) {
-        size_t length = strcspn(text, ","), i = 0;
-        while (i < 2 && (strlen(names[i]) != length || strncmp(names[i], text, length)))
-            i++;
-        if (i == 2)
-            break;
-        bool repeated = false;
-        for (int r = 0; r < p->rung_count; r++)
-            repeated |= p->rungs[r].name == names[i];
-        if (!repeated)
-            p->rungs[p->rung_count++].name = names[i];
-        text += length;
-        text += *text == ',' && text[1] ? 1 : 0;
+    bool has_device = p->machine.device_count > 0;
+    p->ladder = snug_rungs_all(has_device);
+    if (settings.ladder && !snug_rungs_parse(settings.ladder, &p->ladder)) {
+        fprintf(stderr, "snug plan: --ladder is a list of " SNUG_RUNG_NAMES ", not '%s'\n",
+                settings.ladder);
+        return 2;
     }
-    if (!*text && p->rung_count)
-        return -1;
-    fprintf(stderr, "snug plan: --ladder is a list of resident and cpu, not '%s'\n",
-            settings.ladder);
-    return 2;
-}
-
-static enum snug_status work_out(struct plan *p, struct snug_error *error)
-{
-    for (int i = p->rung_count; i-- > 0;) { /* the first last: the request is then its own */
-        struct rung *rung = &p->rungs[i];
-        SNUG_TRY(strcmp(rung->name, "cpu") ? work_out_resident(p, rung, error)
-                                           : work_out_cpu(p, rung, error));
-        rung->fits = rung->forecast.peak_bytes <= rung->budget;
-        rung->tokens_per_s =
-            PLAN_READ_SHARE * rung->read_gbs * 1e9 / (double)rung->forecast.step_bytes;
+    if (!has_device && (p->ladder.count > 1 || p->ladder.items[0] != SNUG_RUNG_CPU)) {
+        fprintf(stderr, "snug plan: --ladder %s: there is no device (--device)\n", settings.ladder);
+        return 2;
     }
-    size_t budget = p->rungs[0].budget;
-    bool thumbnail = p->request.model->config.tiles.thumbnail;
-    SNUG_TRY(
-        snug_forecast_most_documents(&p->request, budget, p->allocator, &p->most_documents, error));
-    SNUG_TRY(snug_forecast_most_tiles(&p->request, budget, p->allocator, &p->most_tiles, error));
-    if (thumbnail && p->most_tiles > 2)
-        p->most_tiles--;
-    else if (thumbnail && p->most_tiles == 2)
-        p->most_tiles = 1;
-    return snug_forecast_most_tokens(&p->request, budget, p->allocator, &p->most_tokens, error);
+    return -1;
 }
 
 static int run(struct plan *p)
@@ -178,7 +117,7 @@ static int run(struct plan *p)
     struct snug_error error;
     enum snug_status status = open_source(p, &error);
     if (!status)
-        status = work_out(p, &error);
+        status = plan_work_out(p, &error);
     if (status)
         return snug_cli_fail_to_open(&error);
     if (settings.svg)
@@ -189,12 +128,13 @@ static int run(struct plan *p)
         status = plan_print_table(p, &error);
     if (status)
         return snug_cli_fail_as(1, &error);
-    return p->rungs[0].fits ? 0 : 4;
+    return plan_used(p)->fits ? 0 : 4;
 }
 
 int snug_cli_plan(int argc, char **argv)
 {
     struct plan p = {.allocator = snug_allocator_heap(),
+                     .known = {.allocator = snug_allocator_heap()},
                      .model_options = snug_model_options_default()};
     int code = snug_cli_parse(&argc, argv, &usage);
     if (code < 0 && argc > 1) {
@@ -214,8 +154,10 @@ int snug_cli_plan(int argc, char **argv)
         code = parse_ladder(&p);
     if (code < 0)
         code = run(&p);
+    snug_rung_known_free(&p.known);
     snug_reader_close(p.reader);
     snug_model_source_close(&p.source);
     snug_schema_free(p.schema);
+    snug_machine_free(&p.machine);
     return code;
 }

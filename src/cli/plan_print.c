@@ -1,66 +1,13 @@
-/* How a plan is shown.
+/* How a plan is shown to people.
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "cli/plan.h"
 
-#include "base/clock.h"
-#include "base/json.h"
-#include "ops/peak.h"
-
-#include <string.h>
-
-#define READ_BYTES (96 << 20)
-#define READ_PIECE (1 << 20)
-
-struct reading {
-    const struct snug_peaks *peaks;
-    const char *data;
-};
-
-static void read_piece(void *context, int64_t index, int worker)
-{
-    const struct reading *r = context;
-    (void)worker;
-    r->peaks->read(r->data + index * READ_PIECE, READ_PIECE);
-}
-
-double plan_measure_read(const struct plan *p)
-{
-    struct reading r = {.peaks = snug_peaks_find(snug_ops_find(NULL))};
-    struct snug_region region = {0};
-    struct snug_pool *pool = NULL;
-    double best = 0;
-    (void)p;
-    if (!r.peaks || snug_device_cpu()->take(snug_device_cpu(), READ_BYTES, &region, NULL))
-        return 0;
-    if (!snug_device_cpu()->touch(snug_device_cpu(), &region, NULL) &&
-        !snug_pool_create(snug_cpu_count(), snug_allocator_heap(), &pool, NULL)) {
-        r.data = (const char *)region.base;
-        for (int i = 0; i < 5; i++) {
-            double from = snug_clock_ms();
-            snug_pool_run(pool, read_piece, &r, READ_BYTES / READ_PIECE);
-            double gbs = READ_BYTES / (snug_clock_ms() - from) / 1e6;
-            best = gbs > best ? gbs : best;
-        }
-    }
-    snug_pool_destroy(pool);
-    snug_device_cpu()->give(snug_device_cpu(), &region);
-    return best;
-}
-
-static double gap(const struct snug_forecast *f)
-{
-    return f->peak_bytes ? (double)(f->peak_bytes - f->lower_bound_bytes) / (double)f->peak_bytes
-                         : 0;
-}
-
-static enum snug_status check_written(struct snug_error *error)
+enum snug_status plan_check_written(struct snug_error *error)
 {
     if (!fflush(stdout) && !ferror(stdout))
         return SNUG_STATUS_OK;
     return snug_error_set(error, SNUG_STATUS_IO, "standard output cannot be written");
 }
-
-/* ---- for people ---- */
 
 static void print_consumers(const char *title, const struct snug_consumers *list)
 {
@@ -78,130 +25,203 @@ static void print_consumers(const char *title, const struct snug_consumers *list
     }
 }
 
-enum snug_status plan_print_table(const struct plan *p, struct snug_error *error)
+static void print_head(const struct plan *p)
 {
-    const struct rung *first = &p->rungs[0];
-    const struct snug_forecast *f = &first->forecast;
     const struct snug_device_profile *d = &p->machine.profile;
-    char a[24], b[24], quant[96] = "", parts[64];
-    const struct snug_model_options *o = &p->request.model->options;
+    const struct snug_model_options *o = &p->asked.model->options;
+    char quant[96] = "", parts[64];
     if (o->quantize)
         snprintf(quant, sizeof quant, ", %s%s%s", snug_quant_name(o->quantize),
                  o->quantize_skip ? " but for " : "", snug_parts_format(o->quantize_skip, parts));
     snug_cli_row(14, "model", "%s%s, %.3f G parameters", p->source.folder.path, quant,
-                 (double)p->request.model->parameters / 1e9);
+                 (double)p->asked.model->parameters / 1e9);
     snug_cli_row(14, "device", "%s (%s)", d->name, d->title);
+    if (p->machine.device_count > 1)
+        snug_cli_row(14, "second device", "%s (%s)", p->machine.devices[2].profile.name,
+                     p->machine.devices[2].profile.title);
     snug_cli_row(14, "documents", "%lld at once, of %lld tiles and %lld tokens, answer included",
-                 (long long)p->request.parallel, (long long)p->request.tiles,
-                 (long long)p->request.tokens);
+                 (long long)p->asked.parallel, (long long)p->asked.tiles,
+                 (long long)p->asked.tokens);
     snug_cli_row(14, "pages", "%lldx%lld pixels", (long long)p->machine.page_width,
                  (long long)p->machine.page_height);
-    print_consumers(p->rungs[0].host_bytes ? "on the device" : "consumer", &f->device);
-    printf("  %-20s %12s %14zu\n", "peak", snug_format_bytes(f->peak_bytes, a), f->peak_bytes);
+    if (p->machine.device_count)
+        snug_cli_row(14, "rung", "%s", snug_rung_name(plan_used(p)->plan.rung));
+}
+
+static void print_sum(const char *name, size_t bytes)
+{
+    char text[24];
+    printf("  %-20s %12s %14zu\n", name, snug_format_bytes(bytes, text), bytes);
+}
+
+static void print_all_consumers(const struct plan *p)
+{
+    const struct snug_forecast *f = &plan_used(p)->forecast;
+    char text[24];
+    print_consumers(f->host.count ? "on the device" : "consumer", &f->device);
+    print_sum("peak", f->peak_bytes);
     printf("  %-20s %12s %14zu   gap %.3f %%\n", "no plan is below",
-           snug_format_bytes(f->lower_bound_bytes, a), f->lower_bound_bytes, 100 * gap(f));
+           snug_format_bytes(f->lower_bound_bytes, text), f->lower_bound_bytes, 100 * plan_gap(f));
+    if (f->second.count) {
+        print_consumers("on the second device", &f->second);
+        print_sum("sum", f->second_bytes);
+    }
     if (f->host.count) {
         print_consumers("on the host", &f->host);
-        printf("  %-20s %12s %14zu\n", "sum", snug_format_bytes(f->host_bytes, a), f->host_bytes);
+        print_sum("sum", f->host_bytes);
     }
+}
+
+static void print_verdict(const struct plan *p)
+{
+    const struct rung *used = plan_used(p);
+    size_t budget = plan_budget(p, used), missing = plan_missing(p, used);
+    char a[24], b[24];
     putchar('\n');
-    if (first->fits)
+    if (used->fits)
         snug_cli_row(14, "verdict", "fits: %s of %s stay free",
-                     snug_format_bytes(first->budget - f->peak_bytes, a),
-                     snug_format_bytes(first->budget, b));
+                     snug_format_bytes(budget - used->forecast.peak_bytes, a),
+                     snug_format_bytes(budget, b));
     else
-        snug_cli_row(14, "verdict", "DOES NOT FIT: %s (%zu bytes) more than %s",
-                     snug_format_bytes(f->peak_bytes - first->budget, a),
-                     f->peak_bytes - first->budget, snug_format_bytes(first->budget, b));
+        snug_cli_row(14, "verdict", "DOES NOT FIT%s: lacks %s (%zu bytes)",
+                     p->ladder.count > 1 ? " on any rung" : "", snug_format_bytes(missing, a),
+                     missing);
     snug_cli_row(14, "at most", "%lld documents at once; with %lld, %lld tiles or %lld tokens each",
-                 (long long)p->most_documents, (long long)p->request.parallel,
+                 (long long)p->most_documents, (long long)p->used_request.parallel,
                  (long long)p->most_tiles, (long long)p->most_tokens);
-    printf("\n%-12s %-5s %12s %12s %14s\n", "rung", "fits", "device", "host", "tokens/s");
-    for (int i = 0; i < p->rung_count; i++) {
+}
+
+/* ---- the ladder ---- */
+
+static const char *format_time(double ms, char out[24])
+{
+    double s = ms / 1000;
+    if (s <= 0)
+        return "-";
+    if (s < 60)
+        snprintf(out, 24, "%.3g s", s);
+    else if (s < 6000)
+        snprintf(out, 24, "%.3g min", s / 60);
+    else
+        snprintf(out, 24, "%.3g h", s / 3600);
+    return out;
+}
+
+static const char *format_rate(double rate, char out[24])
+{
+    snprintf(out, 24, rate < 1000 ? "%.3g" : "%.0f", rate);
+    return rate > 0 ? out : "-";
+}
+
+static void print_rungs(const struct plan *p)
+{
+    char device[24], second[24], host[24], rate[24], page[24];
+    bool two = p->machine.device_count > 1;
+    printf("\n%-17s %-5s %9s %s%9s %4s %8s %8s\n", "rung", "fits", "device",
+           two ? "   second " : "", "host", "docs", "tokens/s", "a page");
+    for (int i = 0; i < p->ladder.count; i++) {
         const struct rung *r = &p->rungs[i];
-        printf("%-12s %-5s %12s %12s %14.3g\n", r->name, r->fits ? "yes" : "no",
-               snug_format_bytes(r->device_bytes, a), snug_format_bytes(r->host_bytes, b),
-               r->tokens_per_s);
+        double ms = r->vision_ms + r->prompt_ms + r->answer_ms;
+        if (!r->plan.applies)
+            continue;
+        printf("%-17s %-3s %c %9s ", snug_rung_name(r->plan.rung), r->fits ? "yes" : "no",
+               r->fits && i == p->used ? '*' : ' ', snug_format_bytes(r->device_bytes, device));
+        if (two)
+            printf("%9s ", snug_format_bytes(r->second_bytes, second));
+        printf("%9s %4lld %8s %8s\n", snug_format_bytes(r->host_bytes, host),
+               (long long)r->plan.slots, format_rate(r->tokens_per_s, rate), format_time(ms, page));
     }
-    printf("\ntokens/s: 0.7 of the memory speed (%s) over what a token reads\n",
-           first->read_gbs > 0 && d->read_gbs > 0 ? "data sheet" : "measured now");
-    return check_written(error);
+    printf("%s; a page: %lld tiles, %lld tokens of prompt, %lld of answer\n",
+           plan_used(p)->fits ? "* would be used" : "no rung fits", (long long)p->asked.tiles,
+           (long long)(p->asked.tokens - p->answer_tokens), (long long)p->answer_tokens);
 }
 
-/* ---- for programs ---- */
-
-static void put_consumers(struct snug_text *t, const char *key, const struct snug_consumers *list)
+static double share(const struct rung *r, double ms)
 {
-    snug_text_printf(t, "  \"%s\": [", key);
-    for (int i = 0; i < list->count; i++)
-        snug_text_printf(t, "%s\n    {\"name\": \"%s\", \"bytes\": %zu, \"alone_bytes\": %zu}",
-                         i ? "," : "", list->items[i].name, list->items[i].bytes,
-                         list->items[i].alone_bytes);
-    snug_text_puts(t, list->count ? "\n  ],\n" : "],\n");
+    return r->token.total_ms > 0 ? 100 * ms / r->token.total_ms : 0;
 }
 
-static void put_size(struct snug_text *t, const char *key, size_t bytes)
+/* Where a token's time goes. */
+static void print_time(const struct plan *p)
 {
-    snug_text_printf(t, "  \"%s\": %zu,\n", key, bytes);
-}
-
-static void put_rungs(struct snug_text *t, const struct plan *p)
-{
-    snug_text_puts(t, "  \"rungs\": [");
-    for (int i = 0; i < p->rung_count; i++) {
+    char copied[24];
+    printf("\n%-17s %9s %8s %8s %8s %10s\n", "a token's time", "ms", "device", "host", "waiting",
+           "copied");
+    for (int i = 0; i < p->ladder.count; i++) {
         const struct rung *r = &p->rungs[i];
-        snug_text_printf(t,
-                         "%s\n    {\"name\": \"%s\", \"fits\": %s, \"device_bytes\": %zu, "
-                         "\"host_bytes\": %zu, \"tokens_per_s\": ",
-                         i ? "," : "", r->name, r->fits ? "true" : "false", r->device_bytes,
-                         r->host_bytes);
-        snug_json_put_double(t, r->tokens_per_s);
-        snug_text_putc(t, '}');
+        const struct snug_cost *c = &r->token;
+        if (r->plan.applies && c->total_ms > 0)
+            printf("%-17s %9.4g %6.0f %% %6.0f %% %6.0f %% %10s\n", snug_rung_name(r->plan.rung),
+                   c->total_ms, share(r, c->busy_ms[1] + c->busy_ms[2]), share(r, c->busy_ms[0]),
+                   share(r, c->waited_ms[1] + c->waited_ms[2]),
+                   snug_format_bytes((uint64_t)(c->copied_bytes[1] + c->copied_bytes[2]), copied));
     }
-    snug_text_puts(t, "\n  ]\n}\n");
+    if (p->machine.device_count)
+        printf("device, host: computing; waiting: for copies; the rest: starting launches\n");
 }
 
-enum snug_status plan_print_json(const struct plan *p, struct snug_error *error)
+static const char *who_computes(const struct snug_placing *placing)
 {
-    const struct rung *first = &p->rungs[0];
-    const struct snug_forecast *f = &first->forecast;
-    char parts[64];
-    struct snug_text t;
-    snug_text_init(&t, p->allocator, 1 << 20);
-    snug_text_puts(&t, "{\n  \"model\": ");
-    snug_json_put_string(&t, p->source.folder.path);
-    snug_text_puts(&t, ",\n  \"device\": ");
-    snug_json_put_string(&t, p->machine.profile.name);
-    snug_text_printf(&t, ",\n  \"quantize\": \"%s\",\n  \"quantize_skip\": \"%s\",\n",
-                     snug_quant_name(p->request.model->options.quantize),
-                     snug_parts_format(p->request.model->options.quantize_skip, parts));
-    snug_text_printf(&t, "  \"fits\": %s,\n", first->fits ? "true" : "false");
-    put_size(&t, "budget_bytes", first->budget);
-    put_size(&t, "peak_bytes", f->peak_bytes);
-    put_size(&t, "lower_bound_bytes", f->lower_bound_bytes);
-    snug_text_puts(&t, "  \"gap\": ");
-    snug_json_put_double(&t, gap(f));
-    snug_text_puts(&t, ",\n");
-    put_size(&t, "free_bytes", first->fits ? first->budget - f->peak_bytes : 0);
-    put_size(&t, "missing_bytes", first->fits ? 0 : f->peak_bytes - first->budget);
-    put_consumers(&t, "consumers", &f->device);
-    put_consumers(&t, "host_consumers", &f->host);
-    put_size(&t, "weights_bytes", f->weights_bytes);
-    put_size(&t, "region_bytes", f->region_bytes);
-    put_size(&t, "region_lower_bound_bytes", f->region_lower_bound_bytes);
-    put_size(&t, "kv_bytes_per_document", f->kv_bytes);
-    put_size(&t, "parallel", (size_t)p->request.parallel);
-    put_size(&t, "tiles", (size_t)p->request.tiles);
-    put_size(&t, "context", (size_t)p->request.tokens);
-    put_size(&t, "documents_at_once", (size_t)p->most_documents);
-    put_size(&t, "max_tiles", (size_t)p->most_tiles);
-    put_size(&t, "max_context", (size_t)p->most_tokens);
-    put_rungs(&t, p);
-    enum snug_status status = snug_text_status(&t, error, "the plan");
-    if (!status) {
-        fputs(snug_text_c(&t), stdout);
-        status = check_written(error);
+    if (placing->decode_on_host && placing->rest_on_host)
+        return "computed there";
+    if (placing->decode_on_host)
+        return "computed there for answers only";
+    return placing->rest_on_host ? "computed there but for answers" : "streamed";
+}
+
+/* Of the rungs that are on a device. The first unit to leave it is the embedding, unless that is
+ * the head, too. */
+static void print_placings(const struct plan *p)
+{
+    int all = snug_model_unit_count(&p->asked.model->config);
+    bool titled = false, has_head = snug_model_part_bytes(p->asked.model, SNUG_PART_LM_HEAD) > 0;
+    for (int i = 0; i < p->ladder.count; i++) {
+        const struct snug_rung_plan *plan = &p->rungs[i].plan;
+        const struct snug_placing *placing = &plan->placing;
+        const char *name = snug_rung_name(plan->rung);
+        if (!plan->applies || (!placing->host_units && !placing->kv_on_host))
+            continue;
+        if (!titled)
+            printf("\n%-17s of %d units: layers, and what stands before and after them\n",
+                   "on the host", all);
+        titled = true;
+        if (placing->host_units == 1 && has_head)
+            snug_cli_row(17, name, "the embedding%s",
+                         placing->kv_on_host ? "; keys and values, streamed" : "");
+        else if (placing->host_units)
+            snug_cli_row(17, name, "%d units%s; %s", placing->host_units,
+                         placing->kv_on_host ? ", keys and values" : "", who_computes(placing));
+        else
+            snug_cli_row(17, name, "keys and values; streamed");
     }
-    snug_text_free(&t);
-    return status;
+}
+
+/* By what times and the choices above were reckoned. */
+static void print_speeds(const struct plan *p)
+{
+    const struct snug_speed *s = p->request.speeds;
+    const struct snug_machine *m = &p->machine;
+    bool sheet = !m->device_count && !m->is_this && m->profile.read_gbs > 0;
+    char gflops[24], gops[24], read[24], link[24];
+    printf("\n%-17s %9s %9s %9s %9s\n", "speeds", "GB/s", "link GB/s", "f32 G/s", "int8 G/s");
+    for (int i = 0; i <= m->device_count; i++)
+        printf("%-17.17s %9s %9s %9s %9s  %s\n", i ? m->devices[i].profile.name : "host",
+               format_rate(s[i].read_gbs, read), i ? format_rate(s[i].link_gbs, link) : "",
+               format_rate(s[i].f32_gflops, gflops), format_rate(s[i].int8_gops, gops),
+               i || sheet ? "0.7 of data sheet" : "0.7 of measured");
+    if (m->device_count)
+        printf("Times are estimates; by them is chosen who computes what lies on the host.\n");
+}
+
+enum snug_status plan_print_table(const struct plan *p, struct snug_error *error)
+{
+    print_head(p);
+    print_all_consumers(p);
+    print_verdict(p);
+    print_rungs(p);
+    if (plan_used(p)->token.total_ms > 0)
+        print_time(p);
+    print_placings(p);
+    print_speeds(p);
+    return plan_check_written(error);
 }

@@ -144,6 +144,14 @@ void snug_progress_note(struct snug_progress_bar *bar, const char *format, ...)
     fputc('\n', stderr);
 }
 
+void snug_progress_tell(struct snug_progress_bar *bar, const char *message)
+{
+    if (bar->quiet)
+        return;
+    snug_progress_clear(bar);
+    print_message(message);
+}
+
 int snug_cli_fail_to_open(const struct snug_error *error)
 {
     int code = snug_status_exit_code(error->status);

@@ -21,15 +21,16 @@ static size_t sum(const struct snug_consumers *list)
     return bytes;
 }
 
-/* Weights by part. Their places in the region are aligned: the rest is "alignment". */
-static void add_weights(const struct snug_model *model, struct snug_consumers *list)
+/* A space's weights by part. Their places in the region are aligned: the rest is "alignment". */
+static void add_weights(const struct snug_forecast_request *request, int space,
+                        struct snug_consumers *list)
 {
     static const char *const names[SNUG_PART_COUNT] = {"weights.vision", "weights.projector",
                                                        "weights.text", "weights.lm_head"};
-    for (int part = 0; part < SNUG_PART_COUNT; part++) {
-        size_t bytes = snug_model_part_bytes(model, (enum snug_part)part);
-        add(list, names[part], bytes, bytes);
-    }
+    size_t bytes[SNUG_MAX_SPACES][SNUG_PART_COUNT];
+    snug_placing_part_bytes(&request->placing, request->model, bytes);
+    for (int part = 0; part < SNUG_PART_COUNT; part++)
+        add(list, names[part], bytes[space][part], bytes[space][part]);
 }
 
 static const char *scratch_name(const char *phase)
@@ -56,50 +57,107 @@ static void add_region(const struct snug_timeline *timeline, struct snug_consume
     }
     add(list, "features", peak->bytes[SNUG_USE_FEATURES], timeline->own_bytes[SNUG_USE_FEATURES]);
     add(list, "kv_cache", peak->bytes[SNUG_USE_CACHE], timeline->own_bytes[SNUG_USE_CACHE]);
+    add(list, "staging", peak->bytes[SNUG_USE_STAGING], timeline->own_bytes[SNUG_USE_STAGING]);
 }
 
+/* What the process takes whatever the device. Beside one, pictures are kept until their answers are
+ * there, in case they must be looked at again. */
 static void add_host(const struct snug_forecast_request *request, struct snug_consumers *list)
 {
+    int64_t side = request->model->config.vision.image_side;
+    size_t kept = (size_t)((request->parallel - 1) * request->tiles * 3 * side * side);
+    kept = request->placing.device_count ? kept : 0;
     add(list, "document", request->document_bytes, request->document_bytes);
+    if (kept)
+        add(list, "pictures", kept, kept);
     add(list, "tokenizer", request->tokenizer_bytes, request->tokenizer_bytes);
     size_t process = SNUG_PROCESS_BYTES + (size_t)request->threads * SNUG_THREAD_BYTES;
     add(list, "runtime", process + request->embedded_bytes, process + request->embedded_bytes);
 }
 
-static void add_all(const struct snug_forecast_request *request, const struct snug_session *session,
-                    size_t load_bytes, struct snug_forecast *f)
+/* Weights and region of a space, and what rounding adds to them. Errors: MEMORY. */
+static enum snug_status add_space(const struct snug_forecast_request *request,
+                                  const struct snug_session *session, int space,
+                                  struct snug_consumers *list, size_t *lower_bound,
+                                  struct snug_error *error)
 {
-    const struct snug_timeline *timeline = &session->timeline;
+    struct snug_timeline timeline;
+    size_t weights[SNUG_MAX_SPACES];
+    size_t grain = space ? request->granularity : 4096;
+    SNUG_TRY(snug_timeline_make(snug_placed_view(&session->placed, space),
+                                session->placed.peak_bytes[space], session->allocator, &timeline,
+                                error));
+    snug_placing_weight_bytes(&request->placing, request->model, weights);
+    add_weights(request, space, list);
+    add_region(&timeline, list);
+    snug_timeline_free(&timeline);
+    size_t taken =
+        round_up(weights[space], grain) + round_up(session->placed.peak_bytes[space], grain);
+    size_t named = sum(list);
+    add(list, "alignment", taken - named, taken - named);
+    *lower_bound =
+        round_up(weights[space], grain) + round_up(session->placed.lower_bound_bytes[space], grain);
+    return SNUG_STATUS_OK;
+}
+
+/* Most bytes of the host while weights go to devices: its own, one that is packed, its source. */
+static size_t bounce_bytes(const struct snug_model *model)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < model->weight_count && !model->converted; i++) {
+        const struct snug_weight *w = &model->weights[i];
+        most = w->bytes + w->source_bytes > most ? w->bytes + w->source_bytes : most;
+    }
+    return most;
+}
+
+static size_t kv_bytes(const struct snug_session *session)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < session->program.operand_count; i++)
+        if (session->program.operands[i].cache.heads)
+            bytes += round_up(session->program.operands[i].bytes, SNUG_REGION_ALIGNMENT);
+    return bytes / (size_t)session->options.slots;
+}
+
+static enum snug_status add_all(const struct snug_forecast_request *request,
+                                const struct snug_session *session, size_t load_bytes,
+                                struct snug_forecast *f, struct snug_error *error)
+{
     const struct snug_model *model = request->model;
-    size_t taken, load = round_up(load_bytes, request->granularity);
+    int devices = request->placing.device_count;
+    size_t bound, held[SNUG_MAX_SPACES];
     f->weights_bytes = model->weights_bytes;
     f->region_bytes = session->peak_bytes;
     f->region_lower_bound_bytes = session->lower_bound_bytes;
     f->capacity = session->capacity;
-    f->kv_bytes = timeline->own_bytes[SNUG_USE_CACHE] / (size_t)request->parallel;
+    f->kv_bytes = kv_bytes(session);
     f->step_bytes = snug_model_step_bytes(model) + f->kv_bytes;
-    add_weights(model, &f->device);
-    add_region(timeline, &f->device);
-    taken = round_up(model->weights_bytes, request->granularity) +
-            round_up(session->peak_bytes, request->granularity);
-    size_t named = sum(&f->device);
-    add(&f->device, "alignment", taken - named, taken - named);
-    f->lower_bound_bytes = round_up(model->weights_bytes, request->granularity) +
-                           round_up(session->lower_bound_bytes, request->granularity);
-    if (request->on_host) {
-        /* Sources of weights lie in memory only while the region and pages do not. */
-        size_t running = taken + request->document_bytes;
-        size_t more = load > running ? load - running : 0;
-        add(&f->device, "loading", more, more);
-        size_t before = sum(&f->device);
-        add_host(request, &f->device);
-        f->lower_bound_bytes += sum(&f->device) - before + more;
-    } else {
-        add(&f->device, "staging", 0, 0); /* nothing is streamed where all is resident */
-        add_host(request, &f->host);
-    }
+    snug_placing_weight_bytes(&request->placing, model, held);
+    struct snug_consumers *host = devices ? &f->host : &f->device;
+    SNUG_TRY(add_space(request, session, SNUG_SPACE_HOST, host, &bound, error));
+    /* Sources of weights lie in memory only while region and pages do not. */
+    size_t load = devices ? held[SNUG_SPACE_HOST] + bounce_bytes(model) : load_bytes;
+    size_t running = sum(host) + request->document_bytes, before = sum(host);
+    load = round_up(load, 4096);
+    add(host, "loading", load > running ? load - running : 0, load > running ? load - running : 0);
+    add_host(request, host);
+    f->lower_bound_bytes = bound + sum(host) - before;
+    if (devices)
+        SNUG_TRY(add_space(request, session, 1, &f->device, &f->lower_bound_bytes, error));
+    if (devices > 1)
+        SNUG_TRY(add_space(request, session, 2, &f->second, &bound, error));
     f->peak_bytes = sum(&f->device);
+    f->second_bytes = sum(&f->second);
     f->host_bytes = sum(&f->host);
+    return SNUG_STATUS_OK;
+}
+
+void snug_forecast_on_device(struct snug_forecast_request *request, size_t granularity)
+{
+    request->placing =
+        (struct snug_placing){.devices = {NULL, snug_device_dry()}, .device_count = 1};
+    request->granularity = granularity;
 }
 
 enum snug_status snug_forecast_session(const struct snug_forecast_request *request,
@@ -108,6 +166,7 @@ enum snug_status snug_forecast_session(const struct snug_forecast_request *reque
 {
     struct snug_session_options options = snug_session_options_default();
     options.device = snug_device_dry();
+    options.placing = request->placing;
     options.kv_dtype = request->kv_dtype;
     options.slots = request->parallel;
     if (request->vision_batch)
@@ -128,7 +187,7 @@ enum snug_status snug_forecast_make(const struct snug_forecast_request *request,
     SNUG_TRY(snug_model_load_bytes(request->model, &load_bytes, error));
     enum snug_status status = snug_forecast_session(request, allocator, &session, error);
     if (!status)
-        add_all(request, &session, load_bytes, out);
+        status = add_all(request, &session, load_bytes, out, error);
     snug_session_free(&session);
     return status;
 }
@@ -156,6 +215,14 @@ static struct snug_forecast_request with(const struct snug_forecast_request *req
     return changed;
 }
 
+static bool is_within(const struct snug_forecast *f, const struct snug_forecast_request *request,
+                      size_t budget)
+{
+    size_t host = request->host_budget_bytes, second = request->second_budget_bytes;
+    return f->peak_bytes <= budget && (!host || f->host_bytes <= host) &&
+           (!second || f->second_bytes <= second);
+}
+
 /* The largest value in [low, high], a multiple of low, that fits; 0 if low does not. What is taken
  * never falls with the value. */
 static enum snug_status most(const struct snug_forecast_request *request, enum member member,
@@ -173,7 +240,7 @@ static enum snug_status most(const struct snug_forecast_request *request, enum m
             continue;
         }
         SNUG_TRY(snug_forecast_make(&changed, allocator, &forecast, error));
-        *(forecast.peak_bytes <= budget ? &good : &bad) = middle;
+        *(is_within(&forecast, &changed, budget) ? &good : &bad) = middle;
     }
     *out = good * low;
     return SNUG_STATUS_OK;

@@ -17,9 +17,13 @@ struct snug_forecast_request {
     size_t tokenizer_bytes;
     size_t embedded_bytes; /* of a model within the program: its pages are read while it loads */
     int threads;           /* that compute */
-    bool on_host;          /* the device is the CPU: all of it counts */
-    size_t granularity;    /* of the device's allocations; a power of two */
+    struct snug_placing placing; /* zeroed: on the host, all of it counts */
+    size_t granularity;          /* of what the devices hand out; a power of two */
+    /* Beside a device: for snug_forecast_most_...; 0: no limit. */
+    size_t host_budget_bytes, second_budget_bytes;
 };
+/* Everything on one device that hands out memory so, which need not be there: for plans. */
+void snug_forecast_on_device(struct snug_forecast_request *request, size_t granularity);
 
 /* A share of the peak. Scratch of the phases overlays, and keys and values may lie where pictures
  * were looked at: what is not alive when the region is fullest counts as 0 bytes. */
@@ -28,7 +32,7 @@ struct snug_consumer {
     size_t bytes;
     size_t alone_bytes; /* what it takes by itself */
 };
-#define SNUG_MAX_CONSUMERS 16
+#define SNUG_MAX_CONSUMERS 20
 struct snug_consumers {
     struct snug_consumer items[SNUG_MAX_CONSUMERS];
     int count;
@@ -36,7 +40,9 @@ struct snug_consumers {
 
 struct snug_forecast {
     struct snug_consumers device, host; /* host: beside another device; else empty */
+    struct snug_consumers second;       /* of a second device; else empty */
     size_t peak_bytes;                  /* sum of device: the smallest budget that is enough */
+    size_t second_bytes;                /* sum of second */
     /* No plan of this program is below it, on a device that hands out memory in such pieces. */
     size_t lower_bound_bytes;
     size_t host_bytes; /* sum of host */
@@ -65,8 +71,8 @@ snug_forecast_session(const struct snug_forecast_request *request,
                       struct snug_error *error);
 
 /* Largest values of one member of the request, the others as they are, that keep the peak within
- * budget_bytes; 0 if even the least (1 document, 1 tile, 16 tokens beyond the tiles') does not.
- * Each tile brings per_tile tokens. */
+ * budget_bytes, and host and second device within the request's budgets; 0 if even the least (1
+ * document, 1 tile, 16 tokens beyond the tiles') does not. Each tile brings per_tile tokens. */
 SNUG_CHECK_RESULT enum snug_status
 snug_forecast_most_documents(const struct snug_forecast_request *request, size_t budget_bytes,
                              const struct snug_allocator *allocator, int64_t *out,

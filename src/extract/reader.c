@@ -54,21 +54,11 @@ static enum snug_status make_tiles(struct snug_asking *asking, struct snug_bytes
     return status;
 }
 
-static enum snug_status see_picture(struct snug_asking *asking, struct snug_error *error)
+/* The ladder is about to look at the picture, or to read the prompt. */
+static bool on_stage(void *context, bool prompt)
 {
-    struct snug_reader *reader = asking->reader;
-    double start = snug_clock_ms();
-    const struct snug_picture picture = {.tiles = asking->grid.tiles,
-                                         .rows = asking->grid.rows,
-                                         .columns = asking->grid.columns,
-                                         .bytes = asking->pixels};
-    if (!snug_reader_goes_on(reader, SNUG_STAGE_VISION, 0))
-        return snug_reader_interrupted(error);
-    SNUG_TRY(snug_session_see_picture(&reader->session, &picture, error));
-    snug_free(reader->allocator, asking->pixels);
-    asking->pixels = NULL;
-    asking->out->timing.vision = snug_clock_ms() - start;
-    return SNUG_STATUS_OK;
+    struct snug_asking *asking = context;
+    return snug_reader_goes_on(asking->reader, prompt ? SNUG_STAGE_PREFILL : SNUG_STAGE_VISION, 0);
 }
 
 /* First 8 bytes of the file's SHA-256, little-endian (DESIGN 2.9). */
@@ -96,29 +86,13 @@ static enum snug_status document_number(struct snug_bytes *bytes, uint64_t *out,
 /* Room for the answer, in the arena. */
 static enum snug_status make_room(struct snug_asking *asking, struct snug_error *error)
 {
-    size_t room = (size_t)snug_reader_token_limit(asking->reader);
+    size_t room = (size_t)snug_reader_answer_tokens(asking->reader);
     asking->generation = (struct snug_generation){
         .ids = snug_arena_calloc(asking->arena, room, sizeof(int32_t)),
         .log_probabilities = snug_arena_calloc(asking->arena, room, sizeof(double))};
     if (!asking->generation.ids || !asking->generation.log_probabilities)
         return snug_error_memory(error, room * (sizeof(int32_t) + sizeof(double)), "the answer");
     return SNUG_STATUS_OK;
-}
-
-static enum snug_status start_answer(struct snug_asking *asking, struct snug_error *error)
-{
-    struct snug_reader *reader = asking->reader;
-    struct snug_generation_options options = {.max_new_tokens = snug_reader_token_limit(reader),
-                                              .sampling = reader->options.sampling,
-                                              .document = asking->document,
-                                              .stop_ids = reader->stop_ids,
-                                              .stop_id_count = reader->stop_id_count,
-                                              .detect_loops = true};
-    if (!snug_reader_goes_on(reader, SNUG_STAGE_PREFILL, 0))
-        return snug_reader_interrupted(error);
-    return snug_answering_start(&asking->answer, &reader->session, asking->prompt.data,
-                                (int64_t)asking->prompt.count, &options, &asking->generation,
-                                error);
 }
 
 /* The answer's text without special tokens, and where each token's text ends in it. */
@@ -165,7 +139,7 @@ enum snug_status snug_asking_open(struct snug_asking *asking, struct snug_reader
                                   struct snug_reading *out, struct snug_error *error)
 {
     *asking = (struct snug_asking){
-        .reader = reader, .arena = arena, .out = out, .slot = -1, .start_ms = snug_clock_ms()};
+        .reader = reader, .arena = arena, .out = out, .start_ms = snug_clock_ms()};
     *out = (struct snug_reading){0};
     snug_ids_init(&asking->prompt, reader->allocator);
     enum snug_status status = document_number(bytes, &asking->document, error);
@@ -185,21 +159,60 @@ enum snug_status snug_asking_open(struct snug_asking *asking, struct snug_reader
 /* Positions that prompt and answer may take. */
 static int64_t positions_of(const struct snug_asking *asking)
 {
-    return (int64_t)asking->prompt.count + snug_reader_token_limit(asking->reader);
+    return (int64_t)asking->prompt.count + snug_reader_answer_tokens(asking->reader);
 }
 
-bool snug_asking_fits(const struct snug_asking *asking)
+enum snug_status snug_asking_start(struct snug_asking *asking, struct snug_error *error)
 {
-    return snug_session_fits(&asking->reader->session, positions_of(asking), asking->grid.tiles);
+    struct snug_reader *reader = asking->reader;
+    const struct snug_request request = {
+        .name = asking->name,
+        .prompt = asking->prompt.data,
+        .prompt_count = (int64_t)asking->prompt.count,
+        .picture = {.tiles = asking->grid.tiles,
+                    .rows = asking->grid.rows,
+                    .columns = asking->grid.columns,
+                    .bytes = asking->pixels},
+        .tokens = positions_of(asking),
+        .options = {.max_new_tokens = snug_reader_answer_tokens(reader),
+                    .sampling = reader->options.sampling,
+                    .document = asking->document,
+                    .stop_ids = reader->stop_ids,
+                    .stop_id_count = reader->stop_id_count,
+                    .detect_loops = true},
+        .out = &asking->generation,
+        .stage = on_stage,
+        .stage_context = asking};
+    SNUG_TRY(snug_ladder_start(&reader->ladder, &asking->answer, &request, error));
+    if (snug_ladder_may_replay(&reader->ladder))
+        return SNUG_STATUS_OK;
+    snug_free(reader->allocator, asking->pixels);
+    asking->pixels = NULL;
+    return SNUG_STATUS_OK;
 }
 
-enum snug_status snug_asking_start(struct snug_asking *asking, int slot, struct snug_error *error)
+bool snug_reader_gives_up(const struct snug_reader *reader, enum snug_status status)
 {
-    SNUG_TRY(snug_session_begin_slot(&asking->reader->session, slot, positions_of(asking),
-                                     asking->grid.tiles, error));
-    asking->slot = slot;
-    SNUG_TRY(see_picture(asking, error));
-    return start_answer(asking, error);
+    return reader->options.no_fallback &&
+           (status == SNUG_STATUS_DEVICE || status == SNUG_STATUS_DEVICE_LOST ||
+            status == SNUG_STATUS_DOES_NOT_FIT) &&
+           reader->options.device_count;
+}
+
+/* The moves, for the row. */
+static enum snug_status copy_moves(const struct snug_asking *asking, struct snug_error *error)
+{
+    const struct snug_answering *a = &asking->answer;
+    struct snug_reading *out = asking->out;
+    int64_t count = a->move_count < SNUG_MAX_MOVES ? a->move_count : SNUG_MAX_MOVES;
+    struct snug_move *moves = snug_arena_calloc(asking->arena, (size_t)count + 1, sizeof *moves);
+    if (!moves)
+        return snug_error_memory(error, (size_t)count * sizeof *moves, "the answer");
+    memcpy(moves, a->moves, (size_t)count * sizeof *moves);
+    out->rung = a->rung;
+    out->moves = moves;
+    out->move_count = count;
+    return SNUG_STATUS_OK;
 }
 
 enum snug_status snug_asking_finish(struct snug_asking *asking, struct snug_error *error)
@@ -212,8 +225,10 @@ enum snug_status snug_asking_finish(struct snug_asking *asking, struct snug_erro
     out->log_probabilities = generation->log_probabilities;
     out->count = generation->count;
     out->finish = generation->finish;
+    out->timing.vision = generation->vision_ms;
     out->timing.prefill = generation->prefill_ms;
     out->timing.decode = generation->decode_ms;
+    SNUG_TRY(copy_moves(asking, error));
     enum snug_status status = detokenise(asking->reader, asking->arena, out, error);
     out->timing.total = snug_clock_ms() - asking->start_ms;
     return status;
@@ -223,36 +238,41 @@ void snug_asking_free(struct snug_asking *asking)
 {
     if (!asking->reader)
         return;
-    if (asking->slot >= 0)
-        snug_session_end(&asking->reader->session, asking->slot);
-    snug_answering_free(&asking->answer);
+    snug_ladder_end(&asking->reader->ladder, &asking->answer);
     snug_free(asking->reader->allocator, asking->pixels);
     snug_ids_free(&asking->prompt);
-    if (asking->reader->options.elastic)
-        snug_session_rest(&asking->reader->session);
     *asking = (struct snug_asking){0};
 }
 
-enum snug_status snug_reader_ask(struct snug_reader *reader, struct snug_bytes *bytes,
-                                 struct snug_arena *arena, struct snug_reading *out,
-                                 struct snug_error *error)
+static enum snug_status ask(struct snug_reader *reader, const char *name, struct snug_bytes *bytes,
+                            struct snug_arena *arena, struct snug_reading *out,
+                            struct snug_error *error)
 {
     struct snug_asking asking;
-    struct snug_answering *const answers[1] = {&asking.answer};
     enum snug_status status = snug_asking_open(&asking, reader, bytes, arena, out, error);
+    asking.name = name;
     if (!status)
-        status = snug_asking_start(&asking, 0, error);
+        status = snug_asking_start(&asking, error);
     while (!status && !asking.answer.over) {
         if (!snug_reader_goes_on(reader, SNUG_STAGE_DECODE, asking.generation.count))
             status = snug_reader_interrupted(error);
         else
-            status = snug_answering_advance(&reader->session, answers, 1, error);
+            status = snug_ladder_advance(&reader->ladder, error);
     }
     if (!status)
         status = snug_asking_finish(&asking, error);
     snug_asking_free(&asking);
     return status;
 }
+
+enum snug_status snug_reader_ask(struct snug_reader *reader, struct snug_bytes *bytes,
+                                 struct snug_arena *arena, struct snug_reading *out,
+                                 struct snug_error *error)
+{
+    return ask(reader, bytes->name, bytes, arena, out, error);
+}
+
+_Static_assert(SNUG_MAX_ROW_MOVES >= SNUG_MAX_MOVES, "a row has room for the moves");
 
 /* ---- rows ---- */
 
@@ -284,7 +304,7 @@ void snug_reader_init_row(const struct snug_reader *reader, const char *document
     snug_row_init(row, reader->allocator);
     row->document = document;
     row->model = reader->model->name;
-    row->rung = "cpu";
+    row->rung = snug_rung_name(reader->ladder.plan.rung);
 }
 
 enum snug_status snug_reader_fill_row(const struct snug_reader *reader,
@@ -301,13 +321,20 @@ enum snug_status snug_reader_fill_row(const struct snug_reader *reader,
     row->tokens =
         (struct snug_row_tokens){reading->image_tokens, reading->prompt_count, reading->count};
     row->timing = reading->timing;
+    row->rung = snug_rung_name(reading->rung);
+    for (int64_t i = 0; i < reading->move_count; i++)
+        row->moves[i] = (struct snug_row_move){
+            reading->moves[i].token, snug_rung_name(reading->moves[i].from),
+            snug_rung_name(reading->moves[i].to), snug_status_text(reading->moves[i].cause)};
+    row->move_count = reading->move_count;
     enum snug_status status = set_fields(reader, reading, row, error);
     row->timing.total = snug_clock_ms() - start_ms;
     return status;
 }
 
 static enum snug_status read_file(struct snug_reader *reader, const char *path,
-                                  struct snug_row *row, struct snug_error *error)
+                                  const char *document, struct snug_row *row,
+                                  struct snug_error *error)
 {
     struct snug_bytes bytes = {0};
     struct snug_reading reading = {0};
@@ -317,7 +344,7 @@ static enum snug_status read_file(struct snug_reader *reader, const char *path,
     enum snug_status status =
         snug_bytes_open(path, SNUG_MAX_DOCUMENT_BYTES, reader->allocator, &bytes, error);
     if (!status)
-        status = snug_reader_ask(reader, &bytes, &arena, &reading, error);
+        status = ask(reader, document, &bytes, &arena, &reading, error);
     snug_bytes_close(&bytes);
     if (!status)
         status = snug_reader_fill_row(reader, &reading, start, row, error);
@@ -331,8 +358,8 @@ enum snug_status snug_reader_read(struct snug_reader *reader, const char *path,
 {
     struct snug_error local;
     snug_reader_init_row(reader, document, row);
-    enum snug_status status = read_file(reader, path, row, &local);
-    if (status == SNUG_STATUS_INTERRUPTED) {
+    enum snug_status status = read_file(reader, path, document, row, &local);
+    if (status == SNUG_STATUS_INTERRUPTED || snug_reader_gives_up(reader, status)) {
         snug_row_free(row);
         return snug_error_set(error, status, "%s", local.message);
     }

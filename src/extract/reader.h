@@ -8,7 +8,7 @@
 #include "extract/row.h"
 #include "extract/schema.h"
 #include "formats/chat.h"
-#include "generate/generate.h"
+#include "generate/ladder.h"
 
 /* What a document is in the middle of, for a progress bar. */
 enum snug_stage {
@@ -22,12 +22,22 @@ const char *snug_stage_text(enum snug_stage stage);
 struct snug_reader_options {
     const struct snug_ops *ops;       /* NULL: the best this processor runs */
     struct snug_pool *pool;           /* may be NULL */
-    const struct snug_device *device; /* NULL: the CPU */
-    struct snug_model_options model;  /* how weights are held */
-    enum snug_dtype kv_dtype;         /* F16 or F32 */
-    int64_t min_tiles, max_tiles;     /* 0: as the model's folder says */
-    int64_t max_new_tokens;           /* 0: as generation_config.json says, else 800 + 40 a field */
-    int64_t max_pixels;               /* 0: SNUG_MAX_PIXELS */
+    const struct snug_device *device; /* of the host's memory; NULL: the CPU */
+    /* Where it runs beside the host (ladder.h): devices, which of the ladder's rungs in which order
+     * (count 0: all), what may be taken of each device (0: what is free), how fast they are. */
+    const struct snug_device *devices[SNUG_MAX_SPACES]; /* [1 ..]; must outlive the reader */
+    int device_count;
+    struct snug_rung_list rungs;
+    bool no_fallback; /* a device's failure ends the run instead of moving down */
+    size_t device_budget_bytes[SNUG_MAX_SPACES];
+    struct snug_speed speeds[SNUG_MAX_SPACES];
+    void (*event)(void *context, const struct snug_event *event); /* may be NULL */
+    void *event_context;
+    struct snug_model_options model; /* how weights are held */
+    enum snug_dtype kv_dtype;        /* F16 or F32 */
+    int64_t min_tiles, max_tiles;    /* 0: as the model's folder says */
+    int64_t max_new_tokens;          /* 0: as generation_config.json says, else 800 + 40 a field */
+    int64_t max_pixels;              /* 0: SNUG_MAX_PIXELS */
     size_t max_page_bytes; /* memory for making a picture into tiles (snug_page_bytes), beyond it
                               DOES_NOT_FIT before it is decoded; 0: no limit */
     int64_t vision_batch, prefill_chunk; /* 0: the session's defaults */
@@ -62,10 +72,13 @@ snug_reader_prepare(const struct snug_folder *folder, const struct snug_schema *
                     const struct snug_allocator *allocator, struct snug_reader **out,
                     struct snug_error *error);
 /* What the largest document that the options allow is made of, for snug_forecast_make. Whoever
- * plans for another device changes on_host and granularity. */
+ * plans for another machine changes the placing (snug_forecast_on_device). */
 SNUG_CHECK_RESULT enum snug_status snug_reader_request(const struct snug_reader *reader,
                                                        struct snug_forecast_request *out,
                                                        struct snug_error *error);
+
+/* Tokens of an answer at most: they belong to the request and never depend on memory. */
+int64_t snug_reader_answer_tokens(const struct snug_reader *reader);
 
 /* Loads the model of a folder. schema, pool and folder's strings must outlive the reader. What it
  * will take is worked out before anything large is loaded, and refused if it is above the budget or
@@ -81,7 +94,8 @@ void snug_reader_close(struct snug_reader *reader); /* NULL allowed */
 const struct snug_model *snug_reader_model(const struct snug_reader *reader);
 /* As it was worked out at open. */
 const struct snug_forecast *snug_reader_forecast(const struct snug_reader *reader);
-/* Its session, to look at. */
+/* Its ladder and the session on it, to look at; the session changes when the rung does. */
+const struct snug_ladder *snug_reader_ladder(const struct snug_reader *reader);
 const struct snug_session *snug_reader_session(const struct snug_reader *reader);
 
 /* What the model said, before anything is read into it. Arrays belong to `arena`. */
@@ -97,6 +111,9 @@ struct snug_reading {
     size_t raw_bytes;
     int64_t image_tokens;
     struct snug_timing timing; /* milliseconds */
+    enum snug_rung rung;       /* where the last token was made */
+    const struct snug_move *moves;
+    int64_t move_count; /* at most SNUG_MAX_MOVES */
 };
 
 /* One picture through the model; bytes->name stands in messages. Read twice, first for the
@@ -107,8 +124,8 @@ snug_reader_ask(struct snug_reader *reader, struct snug_bytes *bytes, struct snu
                 struct snug_reading *out, struct snug_error *error);
 
 /* A document file to a row. A document's own failure makes an error row and returns OK; only
- * INTERRUPTED (the document is not finished, no row) comes back as a status. `document` is the path
- * to show. */
+ * INTERRUPTED (the document is not finished, no row) comes back as a status, and, where there is no
+ * fallback, DEVICE, DEVICE_LOST and DOES_NOT_FIT. `document` is the path to show. */
 SNUG_CHECK_RESULT enum snug_status snug_reader_read(struct snug_reader *reader, const char *path,
                                                     const char *document, struct snug_row *row,
                                                     struct snug_error *error);
@@ -131,8 +148,9 @@ struct snug_reader_documents {
  * is waits until those before it have ended. Rows differ from those of one document at a time in
  * their timing only: `decode` is wall time from the first token to the last, others' pictures and
  * prompts included, and `total` waiting too. Errors: INTERRUPTED, after the rows of all finished
- * documents have been handed over; what `row` returned; MEMORY for the list of what is under way.
- */
+ * documents have been handed over; what `row` returned; MEMORY for the list of what is under way;
+ * where there is no fallback DEVICE, DEVICE_LOST and DOES_NOT_FIT, after error rows of those that
+ * were under way. */
 SNUG_CHECK_RESULT enum snug_status snug_reader_read_all(struct snug_reader *reader,
                                                         struct snug_reader_documents *documents,
                                                         struct snug_error *error);

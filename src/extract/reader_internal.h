@@ -19,13 +19,10 @@ struct snug_reader {
     int stop_id_count;
     struct snug_text prompt; /* the user's text, the same for every document */
     struct snug_forecast forecast;
-    struct snug_session session;
+    struct snug_ladder ladder;
     enum snug_stage stage; /* reported last */
     int64_t stage_tokens;
 };
-
-/* Tokens of an answer at most: they belong to the request and never depend on memory. */
-int64_t snug_reader_token_limit(const struct snug_reader *reader);
 
 /* Reports a stage; false: the caller of the reader wants to stop. */
 bool snug_reader_goes_on(struct snug_reader *reader, enum snug_stage stage, int64_t tokens);
@@ -36,20 +33,20 @@ enum snug_status snug_reader_interrupted(struct snug_error *error);
 /* One question to the model:
  *
  *     open     picture decoded into tiles, prompt made; no slot is needed yet
- *     start    in a slot: tiles seen, prompt read, first token taken
- *     (snug_answering_advance of `answer`, with others or alone, until it is over)
+ *     start    on the ladder: tiles seen, prompt read, first token taken
+ *     (snug_ladder_advance, with others or alone, until `answer` is over)
  *     finish   the answer's text
  *
- * free at any time: releases all that is not in the arena, and the slot. */
+ * free at any time: releases all that is not in the arena, and its place on the ladder. */
 struct snug_asking {
     struct snug_reader *reader;
+    const char *name;         /* for events */
     struct snug_arena *arena; /* the caller's, for what *out points to */
     struct snug_reading *out;
-    unsigned char *pixels; /* tiles as bytes, until they have been seen */
+    unsigned char *pixels; /* tiles as bytes, until they are not looked at again */
     struct snug_tile_grid grid;
     struct snug_ids prompt;
     uint64_t document; /* its number for the sampler */
-    int slot;          /* -1: none */
     struct snug_generation generation;
     struct snug_answering answer;
     double start_ms;
@@ -60,10 +57,10 @@ struct snug_asking {
 SNUG_CHECK_RESULT enum snug_status
 snug_asking_open(struct snug_asking *asking, struct snug_reader *reader, struct snug_bytes *bytes,
                  struct snug_arena *arena, struct snug_reading *out, struct snug_error *error);
-/* Whether it can start while others run. */
-bool snug_asking_fits(const struct snug_asking *asking);
-SNUG_CHECK_RESULT enum snug_status snug_asking_start(struct snug_asking *asking, int slot,
+SNUG_CHECK_RESULT enum snug_status snug_asking_start(struct snug_asking *asking,
                                                      struct snug_error *error);
+/* A status that ends the run: asked for by no_fallback. */
+bool snug_reader_gives_up(const struct snug_reader *reader, enum snug_status status);
 /* Once the answer is over: its status, or that of making its text. */
 SNUG_CHECK_RESULT enum snug_status snug_asking_finish(struct snug_asking *asking,
                                                       struct snug_error *error);

@@ -67,14 +67,17 @@ static void settle(struct many *many, struct job *job, enum snug_status status,
     job->state = JOB_DONE;
 }
 
-/* A document's own failure becomes its row; only an interruption goes on up. */
+/* A document's own failure becomes its row; an interruption goes on up, and so does, with its row,
+ * the end of a run that is to have no fallback. */
 static enum snug_status settle_failure(struct many *many, struct job *job, enum snug_status status,
                                        struct snug_error *local, struct snug_error *error)
 {
     if (status == SNUG_STATUS_INTERRUPTED)
         return snug_error_set(error, status, "%s", local->message);
     settle(many, job, status, local);
-    return SNUG_STATUS_OK;
+    return snug_reader_gives_up(many->reader, status)
+               ? snug_error_set(error, status, "%s", local->message)
+               : SNUG_STATUS_OK;
 }
 
 /* Takes the next document and makes its tiles and prompt. */
@@ -98,6 +101,7 @@ static enum snug_status open_next(struct many *many, struct snug_error *error)
         snug_bytes_open(path, SNUG_MAX_DOCUMENT_BYTES, reader->allocator, &bytes, &local);
     if (!status)
         status = snug_asking_open(&job->asking, reader, &bytes, &job->arena, &job->reading, &local);
+    job->asking.name = document;
     snug_bytes_close(&bytes);
     return status ? settle_failure(many, job, status, &local, error) : SNUG_STATUS_OK;
 }
@@ -117,8 +121,7 @@ static void finish(struct many *many, struct job *job)
 static enum snug_status start(struct many *many, struct job *job, struct snug_error *error)
 {
     struct snug_error local;
-    enum snug_status status =
-        snug_asking_start(&job->asking, snug_session_free_slot(&many->reader->session), &local);
+    enum snug_status status = snug_asking_start(&job->asking, &local);
     job->state = JOB_RUNNING;
     many->running++;
     if (status)
@@ -132,43 +135,38 @@ static enum snug_status start(struct many *many, struct job *job, struct snug_er
 static bool may_start(const struct many *many)
 {
     const struct job *job = open_job(many);
-    if (snug_session_free_slot(&many->reader->session) < 0)
+    if (!snug_ladder_has_room(&many->reader->ladder))
         return false;
-    if (job)
-        return many->running == 0 || snug_asking_fits(&job->asking);
-    return !many->drained && many->end - many->first < many->window;
+    return job || (!many->drained && many->end - many->first < many->window);
 }
 
-/* One step of every running job. */
+/* One step of every running job; some may have to wait for a slot. A failure that concerns all ends
+ * them all. */
 static enum snug_status advance(struct many *many, struct snug_error *error)
 {
-    struct job *jobs[SNUG_MAX_PARALLEL];
-    struct snug_answering *answers[SNUG_MAX_PARALLEL];
     struct snug_error local;
-    int64_t count = 0, tokens = 0;
+    int64_t tokens = 0;
+    for (int64_t i = many->first; i < many->end; i++)
+        if (job_at(many, i)->state == JOB_RUNNING)
+            tokens += job_at(many, i)->asking.generation.count;
+    if (!snug_reader_goes_on(many->reader, SNUG_STAGE_DECODE, tokens))
+        return snug_reader_interrupted(error);
+    double before = snug_clock_ms();
+    enum snug_status status = snug_ladder_advance(&many->reader->ladder, &local);
+    many->documents->decode_ms += snug_clock_ms() - before;
+    if (status == SNUG_STATUS_INTERRUPTED)
+        return snug_reader_interrupted(error);
+    enum snug_status ends = SNUG_STATUS_OK;
     for (int64_t i = many->first; i < many->end; i++) {
         struct job *job = job_at(many, i);
         if (job->state != JOB_RUNNING)
             continue;
-        tokens += job->asking.generation.count;
-        answers[count] = &job->asking.answer;
-        jobs[count++] = job;
-    }
-    if (!snug_reader_goes_on(many->reader, SNUG_STAGE_DECODE, tokens))
-        return snug_reader_interrupted(error);
-    double before = snug_clock_ms();
-    enum snug_status status =
-        snug_answering_advance(&many->reader->session, answers, count, &local);
-    many->documents->decode_ms += snug_clock_ms() - before;
-    if (status == SNUG_STATUS_INTERRUPTED)
-        return snug_reader_interrupted(error);
-    for (int64_t i = 0; i < count; i++) {
         if (status)
-            settle(many, jobs[i], status, &local);
-        else if (answers[i]->over)
-            finish(many, jobs[i]);
+            ends = settle_failure(many, job, status, &local, error);
+        else if (job->asking.answer.over)
+            finish(many, job);
     }
-    return SNUG_STATUS_OK;
+    return ends;
 }
 
 /* Hands over rows from the oldest on. all: also those behind one that is not done, which is
@@ -206,7 +204,8 @@ enum snug_status snug_reader_read_all(struct snug_reader *reader,
 {
     struct many many = {.reader = reader,
                         .documents = documents,
-                        .window = JOBS_A_SLOT * reader->session.options.slots};
+                        .window = JOBS_A_SLOT *
+                                  (reader->options.parallel ? reader->options.parallel : 1)};
     documents->decode_ms = 0;
     many.jobs = snug_calloc(reader->allocator, (size_t)many.window, sizeof *many.jobs);
     if (!many.jobs)
@@ -224,7 +223,7 @@ enum snug_status snug_reader_read_all(struct snug_reader *reader,
         else
             break;
     }
-    if (status == SNUG_STATUS_INTERRUPTED) {
+    if (status == SNUG_STATUS_INTERRUPTED || snug_reader_gives_up(reader, status)) {
         enum snug_status handed = hand_over(&many, true, error);
         status = handed ? handed : status;
     }

@@ -2,6 +2,7 @@
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "extract/reader_internal.h"
 
+#include "base/clock.h"
 #include "extract/prompt.h"
 
 #include <stdarg.h>
@@ -26,10 +27,15 @@ const struct snug_forecast *snug_reader_forecast(const struct snug_reader *reade
 
 const struct snug_session *snug_reader_session(const struct snug_reader *reader)
 {
-    return &reader->session;
+    return &reader->ladder.session;
 }
 
-int64_t snug_reader_token_limit(const struct snug_reader *reader)
+const struct snug_ladder *snug_reader_ladder(const struct snug_reader *reader)
+{
+    return &reader->ladder;
+}
+
+int64_t snug_reader_answer_tokens(const struct snug_reader *reader)
 {
     if (reader->options.max_new_tokens)
         return reader->options.max_new_tokens;
@@ -254,7 +260,7 @@ enum snug_status snug_reader_request(const struct snug_reader *reader,
     *out = (struct snug_forecast_request){
         .model = reader->model,
         .tiles = tiles,
-        .tokens = prompt + snug_reader_token_limit(reader),
+        .tokens = prompt + snug_reader_answer_tokens(reader),
         .parallel = o->parallel ? o->parallel : 1,
         .vision_batch = o->vision_batch,
         .prefill_chunk = o->prefill_chunk,
@@ -266,7 +272,6 @@ enum snug_status snug_reader_request(const struct snug_reader *reader,
         .threads = o->threads ? o->threads
                    : o->pool  ? snug_pool_threads(o->pool)
                               : 1,
-        .on_host = true,
         .granularity = 4096};
     return SNUG_STATUS_OK;
 }
@@ -370,12 +375,13 @@ static enum snug_status check_fits(struct snug_reader *reader, const struct snug
 
 /* ---- opening ---- */
 
-static void init_session(struct snug_reader *reader)
+static struct snug_session_options session_options(struct snug_reader *reader)
 {
     const struct snug_reader_options *o = &reader->options;
     struct snug_session_options session = snug_session_options_default();
-    session.ops = o->ops;
+    session.ops = o->ops ? o->ops : snug_ops_find(NULL);
     session.pool = o->pool;
+    session.device = o->device ? o->device : snug_device_cpu();
     session.kv_dtype = o->kv_dtype;
     session.image_token_id = reader->image_tokens.context;
     if (o->progress) {
@@ -388,25 +394,64 @@ static void init_session(struct snug_reader *reader)
         session.vision_batch = o->vision_batch;
     if (o->prefill_chunk)
         session.prefill_chunk = o->prefill_chunk;
-    snug_session_init(&reader->session, reader->model, &session, reader->allocator);
+    return session;
 }
 
-/* Weights in the place of their outline, and the region. */
+static struct snug_ladder_options ladder_options(struct snug_reader *reader,
+                                                 const struct snug_forecast_request *request)
+{
+    const struct snug_reader_options *o = &reader->options;
+    struct snug_ladder_options ladder = {
+        .rungs = o->rungs.count ? o->rungs : snug_rungs_all(o->device_count > 0),
+        .forced = o->rungs.count == 1,
+        .no_fallback = o->no_fallback,
+        .elastic = o->elastic,
+        .watermark_bytes = SIZE_MAX,
+        .device_count = o->device_count,
+        .session = session_options(reader),
+        .tokens = request->tokens,
+        .tiles = request->tiles,
+        .event = o->event,
+        .event_context = o->event_context};
+    memcpy(ladder.devices, o->devices, sizeof ladder.devices);
+    memcpy(ladder.speeds, o->speeds, sizeof ladder.speeds);
+    memcpy(ladder.budget_bytes, o->device_budget_bytes, sizeof ladder.budget_bytes);
+    return ladder;
+}
+
+/* Weights in the place of their outline, and regions, on the first rung that fits. */
 static enum snug_status load(struct snug_reader *reader, const struct snug_folder *folder,
                              const struct snug_forecast_request *request, struct snug_error *error)
 {
-    const struct snug_device *device =
-        reader->options.device ? reader->options.device : snug_device_cpu();
-    struct snug_model *loaded = NULL;
-    SNUG_TRY(snug_model_load(folder, device, reader->options.pool, &reader->options.model,
-                             reader->allocator, &loaded, error));
+    const struct snug_ladder_options options = ladder_options(reader, request);
+    struct snug_model *opened = NULL;
+    double start = snug_clock_ms();
+    SNUG_TRY(snug_model_open(folder, options.session.device, &reader->options.model,
+                             reader->allocator, &opened, error));
     snug_model_free(reader->model);
-    reader->model = loaded;
-    init_session(reader);
-    SNUG_TRY(snug_session_reserve(&reader->session, request->tokens, request->tiles, error));
-    if (reader->options.elastic)
-        snug_session_rest(&reader->session);
+    reader->model = opened;
+    SNUG_TRY(snug_ladder_open(&reader->ladder, opened, &options, reader->allocator, error));
+    opened->load_ms = snug_clock_ms() - start;
+    if (!snug_ladder_may_replay(&reader->ladder))
+        snug_model_release_source(opened);
     return SNUG_STATUS_OK;
+}
+
+/* On devices the rung that was entered says what is taken. */
+static enum snug_status forecast_rung(struct snug_reader *reader,
+                                      struct snug_forecast_request *request,
+                                      struct snug_error *error)
+{
+    const struct snug_ladder *ladder = &reader->ladder;
+    uint64_t left = snug_memory_available();
+    request->model = reader->model;
+    request->placing = ladder->plan.placing;
+    request->parallel = ladder->plan.slots;
+    if (request->placing.device_count)
+        request->granularity = reader->options.devices[1]->granularity;
+    if (!reader->options.max_page_bytes || left < reader->options.max_page_bytes)
+        reader->options.max_page_bytes = (size_t)left;
+    return snug_forecast_make(request, reader->allocator, &reader->forecast, error);
 }
 
 enum snug_status snug_reader_open(const struct snug_folder *folder,
@@ -419,12 +464,15 @@ enum snug_status snug_reader_open(const struct snug_folder *folder,
     struct snug_forecast_request request;
     SNUG_TRY(snug_reader_prepare(folder, schema, options, false, allocator, &reader, error));
     enum snug_status status = snug_reader_request(reader, &request, error);
-    if (!status)
+    if (!status && !options->device_count) {
         status = snug_forecast_make(&request, allocator, &reader->forecast, error);
-    if (!status)
-        status = check_fits(reader, folder, &request, error);
+        if (!status)
+            status = check_fits(reader, folder, &request, error);
+    }
     if (!status)
         status = load(reader, folder, &request, error);
+    if (!status && options->device_count)
+        status = forecast_rung(reader, &request, error);
     if (status) {
         snug_reader_close(reader);
         return status;
@@ -437,7 +485,7 @@ void snug_reader_close(struct snug_reader *reader)
 {
     if (!reader)
         return;
-    snug_session_free(&reader->session);
+    snug_ladder_close(&reader->ladder);
     snug_text_free(&reader->prompt);
     snug_tokenizer_free(reader->tokenizer);
     snug_model_free(reader->model);

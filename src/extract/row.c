@@ -183,6 +183,22 @@ static void put_timing(const struct snug_row *row, struct snug_text *out)
     snug_text_putc(out, '}');
 }
 
+static void put_moves(const struct snug_row *row, struct snug_text *out)
+{
+    snug_text_puts(out, ", \"moves\": [");
+    for (int64_t i = 0; i < row->move_count; i++) {
+        snug_text_printf(out, "%s{\"token\": %lld, \"from\": ", i ? ", " : "",
+                         (long long)row->moves[i].token);
+        snug_json_put_string(out, row->moves[i].from);
+        snug_text_puts(out, ", \"to\": ");
+        snug_json_put_string(out, row->moves[i].to);
+        snug_text_puts(out, ", \"why\": ");
+        snug_json_put_string(out, row->moves[i].why);
+        snug_text_putc(out, '}');
+    }
+    snug_text_putc(out, ']');
+}
+
 void snug_row_put_json(const struct snug_row *row, struct snug_text *out)
 {
     snug_text_puts(out, "{\"document\": ");
@@ -214,6 +230,7 @@ void snug_row_put_json(const struct snug_row *row, struct snug_text *out)
     put_timing(row, out);
     snug_text_puts(out, ", \"rung\": ");
     snug_json_put_string(out, row->rung);
+    put_moves(row, out);
     snug_text_putc(out, '}');
 }
 

@@ -12,7 +12,9 @@
  *    "tokens": {"image": 256, "prompt": 431, "output": 212},
  *    "timing_ms": {"decode_image": 3.1, "vision": 210, "prefill": 150.2, "decode": 900.7,
  *                  "total": 1264},
- *    "rung": "cpu"}
+ *    "rung": "cpu",                          where the last token was made
+ *    "moves": []}                            [{"token": 40, "from": "resident", "to": "cpu",
+ *                                            "why": "device_lost"}], the first eight
  *
  * In CSV a row is image_file (the document as given), status, then one column a field. Cells are
  * quoted as in RFC 4180 and are exactly the values: nothing guards against a value that a
@@ -43,6 +45,14 @@ struct snug_timing {
     double decode_image, vision, prefill, decode, total;
 };
 
+/* Where a document went on after a failure: how many tokens there were, names of rungs, and why (a
+ * status' word). Static strings. */
+struct snug_row_move {
+    int64_t token;
+    const char *from, *to, *why;
+};
+#define SNUG_MAX_ROW_MOVES 8 /* that are told of */
+
 /* Strings: NULL where they do not apply. They may lie in the arena, or outlive the row. */
 struct snug_row {
     const char *document;
@@ -53,6 +63,8 @@ struct snug_row {
     const char *raw;
     size_t raw_bytes;
     const char *finish, *model, *rung;
+    struct snug_row_move moves[SNUG_MAX_ROW_MOVES];
+    int64_t move_count;
     struct snug_row_tokens tokens;
     struct snug_timing timing;
     struct snug_arena arena; /* for what belongs to this row */

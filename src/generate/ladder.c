@@ -23,8 +23,7 @@ bool snug_ladder_has_device(const struct snug_ladder *ladder)
     return ladder->plan.placing.device_count > 0;
 }
 
-/* Bytes of a space that are ours now, as it hands them out. */
-static size_t ours(const struct snug_ladder *ladder, int space)
+size_t snug_ladder_ours(const struct snug_ladder *ladder, int space)
 {
     size_t grain = space ? ladder->options.devices[space]->granularity : 1;
     size_t regions[2] = {0, 0}, bytes = 0;
@@ -49,7 +48,7 @@ static enum snug_status usable(struct snug_ladder *ladder, int space, size_t *by
     ladder->gone |= status == SNUG_STATUS_DEVICE_LOST;
     if (status)
         return status;
-    uint64_t all = free_now + ours(ladder, space);
+    uint64_t all = free_now + snug_ladder_ours(ladder, space);
     if (space == 1) {
         ladder->most_bytes = all > ladder->most_bytes ? all : ladder->most_bytes;
         if (all < ladder->most_bytes) {
@@ -83,8 +82,8 @@ enum snug_status snug_ladder_request(struct snug_ladder *ladder, struct snug_run
     memcpy(out->devices, o->devices, sizeof out->devices);
     memcpy(out->speeds, o->speeds, sizeof out->speeds);
     uint64_t host = is_dry(ladder) ? SIZE_MAX : snug_memory_available();
-    if (host < SIZE_MAX - ours(ladder, SNUG_SPACE_HOST))
-        host += ours(ladder, SNUG_SPACE_HOST);
+    if (host < SIZE_MAX - snug_ladder_ours(ladder, SNUG_SPACE_HOST))
+        host += snug_ladder_ours(ladder, SNUG_SPACE_HOST);
     out->free_bytes[SNUG_SPACE_HOST] = (size_t)host;
     out->granularity[SNUG_SPACE_HOST] = 4096;
     for (int space = 1; space <= o->device_count; space++) {
@@ -112,7 +111,7 @@ void snug_ladder_tell(struct snug_ladder *ladder, struct snug_event event)
     const struct snug_answering *first = ladder->answer_count ? ladder->answers[0] : NULL;
     if (!ladder->options.event)
         return;
-    event.document = first ? first->request.name : NULL;
+    event.document = first ? first->request.name : ladder->begins;
     event.number = first ? first->number : ladder->documents;
     event.token = first ? first->out->count : 0;
     event.step = (int64_t)(ladder->stats.runs + (ladder->stands ? ladder->session.runs : 0));
@@ -222,6 +221,11 @@ static enum snug_status enter(struct snug_ladder *ladder, int index,
     ladder->stands = true;
     ladder->index = index;
     ladder->plan = *plan;
+    for (int space = 1; space <= o->device_count; space++) {
+        uint64_t bytes = snug_ladder_ours(ladder, space);
+        if (bytes > ladder->stats.peak_bytes[space])
+            ladder->stats.peak_bytes[space] = bytes;
+    }
     return SNUG_STATUS_OK;
 }
 
@@ -403,6 +407,7 @@ enum snug_status snug_ladder_open(struct snug_ladder *ladder, struct snug_model 
                                                  .ms = snug_clock_ms() - start});
     if (ladder->options.elastic)
         snug_session_rest(&ladder->session);
+    ladder->ended = snug_ladder_memory(ladder);
     return SNUG_STATUS_OK;
 }
 

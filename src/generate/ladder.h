@@ -22,6 +22,7 @@
 #define SNUG_GENERATE_LADDER_H
 
 #include "generate/generate.h"
+#include "generate/pressure.h"
 #include "generate/rungs.h"
 
 enum snug_event_kind {
@@ -56,9 +57,18 @@ struct snug_ladder_stats {
     double busy_ms[SNUG_RUNG_COUNT];    /* reading and writing documents */
     double moving_ms;                   /* stepping down, climbing, restoring */
     uint64_t downs, ups, retries;
-    uint64_t runs, takes;            /* of all sessions so far */
-    uint64_t lowest_free_bytes;      /* of the first device, at starts of documents */
-    struct snug_memory_stats memory; /* of all sessions so far */
+    uint64_t runs, takes;                 /* of all sessions so far */
+    uint64_t lowest_free_bytes;           /* of the first device, at starts of documents; */
+    bool watched;                         /* false: never seen */
+    uint64_t peak_bytes[SNUG_MAX_SPACES]; /* of each device, ours at most */
+    struct snug_memory_stats memory;      /* of all sessions so far */
+};
+
+/* The first device's memory at some moment. */
+struct snug_ladder_memory {
+    bool known;                     /* false: there is no device, or it does not answer */
+    uint64_t free_bytes, our_bytes; /* as the device hands them out */
+    uint64_t other_bytes;           /* what is missing of the most that was ever free or ours */
 };
 
 struct snug_ladder_options {
@@ -94,7 +104,6 @@ struct snug_ladder {
     struct snug_answering *answers[SNUG_MAX_PARALLEL]; /* under way; slot -1: waiting for one */
     int answer_count;
     struct snug_ladder_stats stats;
-    bool watched; /* the free memory has been looked at */
     /* climbing */
     int64_t documents;   /* begun so far */
     int64_t try_at;      /* no climb before this one */
@@ -104,6 +113,10 @@ struct snug_ladder {
     bool lost;           /* a device waits for its reset */
     bool gone;           /* it was seen to be lost, and nothing was done about it yet */
     uint64_t most_bytes; /* of the first device that were free or ours, ever */
+    /* watching */
+    struct snug_pressure pressure;
+    struct snug_ladder_memory ended; /* as the last document ended, or when the ladder was opened */
+    const char *begins;              /* name of the document that is about to begin, or NULL */
 };
 
 /* Enters the first rung of the list that fits; the model (opened, not held; the caller's) and the
@@ -133,6 +146,15 @@ SNUG_CHECK_RESULT enum snug_status snug_ladder_advance(struct snug_ladder *ladde
                                                        struct snug_error *error);
 /* The document is over, or given up. An answer that was never started is allowed. */
 void snug_ladder_end(struct snug_ladder *ladder, struct snug_answering *answer);
+
+/* Runs of a phase so far; and regions taken since it was opened, which is 0 as long as nothing
+ * moved and nothing was given back. */
+uint64_t snug_ladder_runs(const struct snug_ladder *ladder);
+uint64_t snug_ladder_takes(const struct snug_ladder *ladder);
+
+struct snug_ladder_memory snug_ladder_memory(const struct snug_ladder *ladder);
+/* How the memory that is free or ours moves, and when it will be less than this rung needs. */
+struct snug_pressure_trend snug_ladder_trend(const struct snug_ladder *ladder);
 
 /* Whether pictures and prompts may be looked at again after the first token. */
 bool snug_ladder_may_replay(const struct snug_ladder *ladder);

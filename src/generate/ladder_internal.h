@@ -50,11 +50,13 @@ snug_ladder_step_down(struct snug_ladder *ladder, enum snug_status cause, struct
 /* A document is about to begin. */
 SNUG_CHECK_RESULT enum snug_status snug_ladder_boundary(struct snug_ladder *ladder,
                                                         struct snug_error *error);
+/* Bytes of a space that are ours now, as it hands them out. */
+size_t snug_ladder_ours(const struct snug_ladder *ladder, int space);
 
 /* ---- ladder_run.c ---- */
 
-/* The device's free memory as a document begins: for figures, and to tell in time when it runs
- * short. */
+/* The first device's free memory as a document begins: for figures, and to tell in time when it
+ * runs short. */
 void snug_ladder_watch(struct snug_ladder *ladder, uint64_t free_bytes);
 
 #endif

@@ -11,6 +11,17 @@ bool snug_ladder_may_replay(const struct snug_ladder *ladder)
     return ladder->options.device_count > 0;
 }
 
+uint64_t snug_ladder_runs(const struct snug_ladder *ladder)
+{
+    return ladder->stats.runs + (ladder->stands ? ladder->session.runs : 0);
+}
+
+uint64_t snug_ladder_takes(const struct snug_ladder *ladder)
+{
+    uint64_t all = ladder->stats.takes + (ladder->stands ? ladder->session.takes : 0);
+    return all ? all - 1 : 0;
+}
+
 /* A failure that another rung may not have. What a region's taking is refused is one only between
  * documents (elastic): begin says so. */
 static bool falls(const struct snug_ladder *ladder, enum snug_status status)
@@ -107,8 +118,10 @@ enum snug_status snug_ladder_start(struct snug_ladder *ladder, struct snug_answe
         snug_answering_init(answer, ladder->model, request, ladder->allocator, error);
     ladder->documents++;
     answer->number = ladder->documents;
+    ladder->begins = request->name;
     if (!status)
         status = snug_ladder_boundary(ladder, error);
+    ladder->begins = NULL;
     if (!status) {
         answer->rung = ladder->plan.rung;
         ladder->answers[ladder->answer_count++] = answer;
@@ -181,6 +194,7 @@ void snug_ladder_end(struct snug_ladder *ladder, struct snug_answering *answer)
 {
     if (!answer->out) /* never started */
         return;
+    ladder->ended = snug_ladder_memory(ladder);
     if (answer->slot >= 0 && ladder->stands)
         snug_session_end(&ladder->session, answer->slot);
     forget(ladder, answer);
@@ -195,9 +209,60 @@ void snug_ladder_end(struct snug_ladder *ladder, struct snug_answering *answer)
 
 /* ---- watching ---- */
 
+struct snug_ladder_memory snug_ladder_memory(const struct snug_ladder *ladder)
+{
+    struct snug_ladder_memory memory = {.known = false};
+    const struct snug_device *device = ladder->options.devices[1];
+    if (!ladder->options.device_count || device->free_bytes(device, &memory.free_bytes, NULL))
+        return memory;
+    memory.known = true;
+    memory.our_bytes = snug_ladder_ours(ladder, 1);
+    uint64_t all = memory.free_bytes + memory.our_bytes;
+    memory.other_bytes = ladder->most_bytes > all ? ladder->most_bytes - all : 0;
+    return memory;
+}
+
+/* Of the first device, to stay on this rung while others hold memory: below it the next document
+ * moves down (ladder.c, usable). */
+static uint64_t need_of(const struct snug_ladder *ladder)
+{
+    const struct snug_ladder_options *o = &ladder->options;
+    size_t spare = o->watermark_bytes;
+    if (!ladder->stands || !ladder->plan.placing.device_count)
+        return 0;
+    return ladder->plan.need_bytes[1] +
+           (uint64_t)(spare == SIZE_MAX ? snug_ladder_watermark(ladder->most_bytes) : spare);
+}
+
+struct snug_pressure_trend snug_ladder_trend(const struct snug_ladder *ladder)
+{
+    return snug_pressure_trend(&ladder->pressure, need_of(ladder));
+}
+
+static void tell_alert(struct snug_ladder *ladder, const struct snug_pressure_trend *trend)
+{
+    char why[SNUG_LADDER_TEXT_BYTES], have[24], less[24], need[24];
+    snprintf(why, sizeof why,
+             "at this rate the device's memory is short in about %lld documents: %s are free or "
+             "ours, %s less with each document, and %s needs %s",
+             (long long)trend->documents, snug_format_bytes(trend->last_bytes, have),
+             snug_format_bytes((uint64_t)-trend->slope_bytes, less),
+             snug_rung_name(ladder->plan.rung), snug_format_bytes(need_of(ladder), need));
+    snug_ladder_tell(ladder, (struct snug_event){.kind = SNUG_EVENT_KIND_ALERT,
+                                                 .from = ladder->plan.rung,
+                                                 .to = ladder->plan.rung,
+                                                 .why = why});
+}
+
 void snug_ladder_watch(struct snug_ladder *ladder, uint64_t free_bytes)
 {
-    if (!ladder->watched || free_bytes < ladder->stats.lowest_free_bytes)
-        ladder->stats.lowest_free_bytes = free_bytes;
-    ladder->watched = true;
+    struct snug_ladder_stats *stats = &ladder->stats;
+    struct snug_pressure_trend trend;
+    if (free_bytes < stats->lowest_free_bytes || !stats->watched)
+        stats->lowest_free_bytes = free_bytes;
+    stats->watched = true;
+    snug_pressure_add(&ladder->pressure, ladder->documents,
+                      free_bytes + snug_ladder_ours(ladder, 1));
+    if (snug_pressure_alert(&ladder->pressure, need_of(ladder), &trend))
+        tell_alert(ladder, &trend);
 }

@@ -162,6 +162,29 @@ static enum snug_status weigh(const struct snug_rung_request *request, struct sn
     return SNUG_STATUS_OK;
 }
 
+/* Whether the devices have room; the host may have none. */
+static bool devices_fit(const struct snug_rung_request *request, const struct snug_rung_plan *plan)
+{
+    bool fit = true;
+    for (int d = 1; d <= plan->placing.device_count; d++)
+        fit = fit && plan->need_bytes[d] <= request->free_bytes[d];
+    return fit;
+}
+
+/* The same from weights alone, beside `work` bytes of each device: cheap, nothing is laid out. */
+static bool weights_fit(const struct snug_rung_request *request, const struct snug_placing *placing,
+                        const size_t work[SNUG_MAX_SPACES])
+{
+    size_t bytes[SNUG_MAX_SPACES];
+    bool fit = true;
+    snug_placing_weight_bytes(placing, request->model, bytes);
+    for (int d = 1; d <= placing->device_count; d++) {
+        size_t grain = request->granularity[d];
+        fit = fit && rounded(bytes[d], grain) + rounded(work[d], grain) <= request->free_bytes[d];
+    }
+    return fit;
+}
+
 static struct snug_placing on_devices(const struct snug_rung_request *request)
 {
     struct snug_placing placing = {.device_count = request->device_count,
@@ -206,7 +229,9 @@ static enum snug_status choose_split(const struct snug_rung_request *request,
 static enum snug_status choose_slots(const struct snug_rung_request *request, int64_t most,
                                      struct snug_rung_plan *plan, struct snug_error *error)
 {
+    static const size_t nothing[SNUG_MAX_SPACES];
     int64_t good = 1, bad = most + 1;
+    most = weights_fit(request, &plan->placing, nothing) ? most : 1;
     plan->slots = most;
     SNUG_TRY(weigh(request, plan, error));
     if (plan->fits || most == 1)
@@ -220,21 +245,49 @@ static enum snug_status choose_slots(const struct snug_rung_request *request, in
     return weigh(request, plan, error);
 }
 
-/* The fewest units on the host, from 1 on, with which it fits; all if not even that does. */
+/* The fewest units, `from` to `to`, that leave room for what was needed beside weights when the
+ * plan was weighed last; `to` if none do. */
+static int guess_units(const struct snug_rung_request *request, const struct snug_rung_plan *plan,
+                       int from, int to)
+{
+    struct snug_placing placing = plan->placing;
+    while (from < to) {
+        placing.host_units = from + (to - from) / 2;
+        if (weights_fit(request, &placing, plan->work_bytes))
+            to = placing.host_units;
+        else
+            from = placing.host_units + 1;
+    }
+    return to;
+}
+
+#define GUESSES 6 /* each is a layout; two or three do, then halving ends it in any case */
+
+/* The fewest units on the host, from 1 on, with which the devices have room; all if not even those
+ * do. */
 static enum snug_status choose_units(const struct snug_rung_request *request,
                                      struct snug_rung_plan *plan, struct snug_error *error)
 {
     int all = snug_model_unit_count(&request->model->config), bad = 0, good = all;
+    struct snug_rung_plan best = {.rung = plan->rung};
     if (request->whole) {
         plan->placing.host_units = plan->rung == SNUG_RUNG_HYBRID
                                        ? snug_placing_half_the_layers(request->model)
                                        : snug_placing_every_layer(request->model);
         return weigh(request, plan, error);
     }
-    while (good - bad > 1) {
-        plan->placing.host_units = bad + (good - bad) / 2;
+    memset(plan->work_bytes, 0, sizeof plan->work_bytes);
+    for (int i = 0; good - bad > 1; i++) {
+        plan->placing.host_units =
+            i < GUESSES ? guess_units(request, plan, bad + 1, good - 1) : bad + (good - bad) / 2;
         SNUG_TRY(weigh(request, plan, error));
-        *(plan->fits ? &good : &bad) = plan->placing.host_units;
+        bool fit = devices_fit(request, plan);
+        *(fit ? &good : &bad) = plan->placing.host_units;
+        best = fit ? *plan : best;
+    }
+    if (best.applies) {
+        *plan = best;
+        return SNUG_STATUS_OK;
     }
     plan->placing.host_units = good;
     return weigh(request, plan, error);

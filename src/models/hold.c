@@ -28,8 +28,10 @@ struct snug_weight **snug_loading_order(const struct snug_model *model)
     return order;
 }
 
-void snug_close_source(struct snug_model *model)
+void snug_model_release_source(struct snug_model *model)
 {
+    if (model->converted && !model->region.base)
+        return;
     for (size_t i = 0; i < model->weight_count; i++)
         model->weights[i].view = NULL;
     snug_safetensors_close(model->source);
@@ -113,7 +115,7 @@ static void lay_out(struct snug_model *model)
     }
 }
 
-/* Nothing is computed there, and nothing is loaded. */
+/* Where nothing is computed weights are addresses. */
 static bool is_dry(const struct snug_model *model, const struct snug_placing *placing)
 {
     return placing->device_count ? placing->devices[1]->dry : model->device && model->device->dry;
@@ -125,12 +127,11 @@ static enum snug_status take_host(struct snug_model *model, const struct snug_pl
     size_t all[SNUG_MAX_SPACES];
     uint64_t available = snug_memory_available();
     char want[24], have[24];
-    bool dry = is_dry(model, placing);
     snug_placing_weight_bytes(placing, model, all);
     size_t bytes = all[SNUG_SPACE_HOST];
     if (!bytes)
         return SNUG_STATUS_OK;
-    if (bytes > available && !dry)
+    if (bytes > available && !is_dry(model, placing))
         return snug_error_set(error, SNUG_STATUS_DOES_NOT_FIT,
                               "%s: the weights take %s, but only %s of memory is free",
                               model->folder, snug_format_bytes(bytes, want),
@@ -141,8 +142,9 @@ static enum snug_status take_host(struct snug_model *model, const struct snug_pl
         model->pinned_by = device;
         return SNUG_STATUS_OK;
     }
-    return model->converted ? snug_safetensors_populate(model->source, error)
-                            : model->device->take(model->device, bytes, &model->region, error);
+    bool mapped = model->converted && !model->device->dry;
+    return mapped ? snug_safetensors_populate(model->source, error)
+                  : model->device->take(model->device, bytes, &model->region, error);
 }
 
 static enum snug_status take_regions(struct snug_model *model, const struct snug_placing *placing,

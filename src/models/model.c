@@ -264,8 +264,7 @@ enum snug_status snug_model_load(const struct snug_folder *folder, const struct 
         snug_model_free(model);
         return status;
     }
-    if (!model->converted)
-        snug_close_source(model);
+    snug_model_release_source(model);
     model->load_ms = snug_clock_ms() - start;
     *out = model;
     return SNUG_STATUS_OK;
@@ -276,7 +275,7 @@ void snug_model_free(struct snug_model *model)
     if (!model)
         return;
     snug_model_drop(model);
-    snug_close_source(model);
+    snug_safetensors_close(model->source);
     snug_model_weights_free(model);
     snug_free(model->allocator, model->folder);
     snug_free(model->allocator, model);

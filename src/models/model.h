@@ -167,6 +167,8 @@ SNUG_CHECK_RESULT enum snug_status snug_model_hold(struct snug_model *model,
                                                    struct snug_pool *pool,
                                                    struct snug_error *error);
 void snug_model_drop(struct snug_model *model);
+/* What is held now is held to the end: the checkpoint is closed, unless weights lie in it. */
+void snug_model_release_source(struct snug_model *model);
 
 /* Only the list of weights with their sources, checked against a checkpoint, nothing loaded:
  * for `inspect` and `convert`. Fills weights, weight_count, weights_bytes and parameters of *model

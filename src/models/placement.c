@@ -173,6 +173,19 @@ void snug_placing_weight_bytes(const struct snug_placing *placing, const struct 
     }
 }
 
+void snug_placing_part_bytes(const struct snug_placing *placing, const struct snug_model *model,
+                             size_t bytes[SNUG_MAX_SPACES][SNUG_PART_COUNT])
+{
+    struct units u;
+    find_units(&u, placing, model);
+    memset(bytes, 0, SNUG_MAX_SPACES * sizeof *bytes);
+    for (size_t i = 0; i < model->weight_count; i++) {
+        const struct snug_weight *w = &model->weights[i];
+        bytes[home_of(&u, snug_model_unit(&model->config, w->name))][snug_weight_part(w->name)] +=
+            w->bytes;
+    }
+}
+
 /* A layer's keys and values lie where they are used, unless the host must hold them: because it was
  * asked to, or computes with them. */
 static int home_of_cache(const struct units *u, int unit)

@@ -41,6 +41,9 @@ void snug_placing_weights(const struct snug_placing *placing, struct snug_model 
 /* Bytes of the weights that would lie in each space, each aligned. */
 void snug_placing_weight_bytes(const struct snug_placing *placing, const struct snug_model *model,
                                size_t bytes[SNUG_MAX_SPACES]);
+/* The same by part, not aligned. */
+void snug_placing_part_bytes(const struct snug_placing *placing, const struct snug_model *model,
+                             size_t bytes[SNUG_MAX_SPACES][SNUG_PART_COUNT]);
 /* home and compute for a program of this model: arrays of operand_count and step_count bytes. */
 void snug_placing_program(const struct snug_placing *placing, const struct snug_model *model,
                           const struct snug_program *program, unsigned char *home,

@@ -79,8 +79,6 @@ SNUG_CHECK_RESULT enum snug_status snug_weight_pack(const struct snug_weight *we
 /* The weights in the order in which they are packed: the largest sources first, so that no source
  * lies in memory beside nearly all that is packed. The caller's; NULL: refused. */
 struct snug_weight **snug_loading_order(const struct snug_model *model);
-/* The checkpoint is not needed any more. */
-void snug_close_source(struct snug_model *model);
 
 /* ---- converted folders (docs/formats.md) ---- */
 #define SNUG_CONVERTED_KEY "snug_format"

@@ -132,7 +132,9 @@ static void wait_for(struct clocks *c, int device, double until)
 {
     if (until <= c->launches[device])
         return;
-    c->cost->waited_ms[device] += until - longer(c->launches[device], c->now);
+    /* While the host computed, the device had nothing to wait with. */
+    double from = longer(c->launches[device], c->now);
+    c->cost->waited_ms[device] += until > from ? until - from : 0;
     c->launches[device] = until;
 }
 

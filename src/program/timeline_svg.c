@@ -1,5 +1,4 @@
-/* Draws a laid-out program. All numbers are written by put_fixed, so that a locale with decimal
- * commas cannot spoil the file.
+/* Draws a laid-out program.
  *
  *     title                                          y 28
  *     peak, lower bound, counts                      y 48
@@ -9,6 +8,8 @@
  *
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "program/timeline_svg.h"
+
+#include "base/svg.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -57,84 +58,6 @@ static const char style[] =
     ".pk{stroke:#222;stroke-width:1.5px}\n"
     ".lb{stroke:#c00;stroke-width:1.5px;stroke-dasharray:7 4}\n";
 
-/* ---- text ---- */
-
-/* With `decimals` digits after the point. */
-static void put_fixed(struct snug_text *text, double value, int decimals)
-{
-    static const long long powers[] = {1, 10, 100, 1000, 10000, 100000, 1000000};
-    long long scaled = llround(value * (double)powers[decimals]);
-    unsigned long long size = (unsigned long long)(scaled < 0 ? -scaled : scaled);
-    unsigned long long power = (unsigned long long)powers[decimals];
-    snug_text_printf(text, "%s%llu", scaled < 0 ? "-" : "", size / power);
-    if (decimals)
-        snug_text_printf(text, ".%0*llu", decimals, size % power);
-}
-
-/* At most `most` characters as XML text; what XML cannot hold becomes U+FFFD. */
-static void put_escaped(struct snug_text *text, const char *string, size_t most)
-{
-    size_t length = strlen(string);
-    for (size_t at = 0, count = 0; at < length && count < most; count++) {
-        uint32_t c = 0xfffd;
-        int bytes = snug_utf8_decode((const unsigned char *)string + at, length - at, &c);
-        if (bytes <= 0 || c < 0x20 || c == 0xfffe || c == 0xffff)
-            c = 0xfffd;
-        at += bytes > 0 ? (size_t)bytes : bytes < 0 ? (size_t)-bytes : length - at;
-        if (c == '&')
-            snug_text_puts(text, "&amp;");
-        else if (c == '<')
-            snug_text_puts(text, "&lt;");
-        else if (c == '>')
-            snug_text_puts(text, "&gt;");
-        else
-            snug_text_put_code_point(text, c);
-    }
-}
-
-/* NAME="VALUE" with two digits. */
-static void put_attribute(struct snug_text *text, const char *name, double value)
-{
-    snug_text_printf(text, " %s=\"", name);
-    put_fixed(text, value, 2);
-    snug_text_putc(text, '"');
-}
-
-static void put_box(struct snug_text *text, const char *class, double x, double y, double width,
-                    double height)
-{
-    snug_text_printf(text, "<rect class=\"%s\"", class);
-    put_attribute(text, "x", x);
-    put_attribute(text, "y", y);
-    put_attribute(text, "width", width);
-    put_attribute(text, "height", height);
-}
-
-static void put_line(struct snug_text *text, const char *class, double x1, double y1, double x2,
-                     double y2)
-{
-    snug_text_printf(text, "<line class=\"%s\"", class);
-    put_attribute(text, "x1", x1);
-    put_attribute(text, "y1", y1);
-    put_attribute(text, "x2", x2);
-    put_attribute(text, "y2", y2);
-    snug_text_puts(text, "/>\n");
-}
-
-/* Opens a text element; the caller writes what it says and closes it. */
-static void open_label(struct snug_text *text, const char *class, double x, double y)
-{
-    snug_text_printf(text, "<text class=\"%s\"", class);
-    put_attribute(text, "x", x);
-    put_attribute(text, "y", y);
-    snug_text_putc(text, '>');
-}
-
-static void close_label(struct snug_text *text)
-{
-    snug_text_puts(text, "</text>\n");
-}
-
 static double x_of(const struct drawing *d, int step)
 {
     return LEFT + (double)step * d->step_width;
@@ -143,21 +66,6 @@ static double x_of(const struct drawing *d, int step)
 static double y_of(const struct drawing *d, size_t offset)
 {
     return BOTTOM - (double)offset * d->byte_height;
-}
-
-/* The largest of 1, 2, 5 times a power of ten that cuts `length` into at least `parts`; digits
- * after the point in *decimals. */
-static double nice_step(double length, int parts, int *decimals)
-{
-    double step = pow(10, floor(log10(length / parts)));
-    if (length / (5 * step) >= parts)
-        step *= 5;
-    else if (length / (2 * step) >= parts)
-        step *= 2;
-    *decimals = step >= 1 ? 0 : (int)ceil(-log10(step) - 1e-9);
-    if (*decimals > 6)
-        *decimals = 6;
-    return step;
 }
 
 /* ---- the frame ---- */
@@ -181,21 +89,21 @@ static void put_head(const struct drawing *d, const char *title, size_t peak, si
         if (kinds[k].letter)
             snug_text_printf(text, ".%s{fill:%s}\n", kinds[k].letter, kinds[k].fill);
     snug_text_puts(text, "</style>\n");
-    put_box(text, "w", 0, 0, PAGE_WIDTH, PAGE_HEIGHT);
+    snug_svg_open_box(text, "w", 0, 0, PAGE_WIDTH, PAGE_HEIGHT);
     snug_text_puts(text, "/>\n");
-    open_label(text, "h", LEFT, 28);
-    put_escaped(text, title, 110);
-    close_label(text);
-    open_label(text, "u", LEFT, 48);
+    snug_svg_open_label(text, "h", LEFT, 28);
+    snug_svg_put_escaped(text, title, 110);
+    snug_svg_close_label(text);
+    snug_svg_open_label(text, "u", LEFT, 48);
     snug_text_puts(text, "peak ");
-    put_fixed(text, (double)peak / MIB, 2);
+    snug_svg_put_fixed(text, (double)peak / MIB, 2);
     snug_text_puts(text, " MiB, lower bound (dashed) ");
-    put_fixed(text, (double)bound / MIB, 2);
+    snug_svg_put_fixed(text, (double)bound / MIB, 2);
     snug_text_puts(text, " MiB, gap ");
-    put_fixed(text, peak ? 100.0 * (double)(peak - bound) / (double)peak : 0, 2);
+    snug_svg_put_fixed(text, peak ? 100.0 * (double)(peak - bound) / (double)peak : 0, 2);
     snug_text_printf(text, " %%; %zu operands over %d steps; weights (%s) lie apart", operands,
                      d->program->step_count, snug_format_bytes(weights, bytes));
-    close_label(text);
+    snug_svg_close_label(text);
 }
 
 /* Backgrounds, separators and names of the phases. */
@@ -211,15 +119,15 @@ static void put_phases(const struct drawing *d)
         snprintf(full, sizeof full, "%.60s, up to %lld a run", phase->name,
                  (long long)phase->max_units);
         bool roomy = (double)strlen(full) * 8 < width;
-        put_box(text, p % 2 ? "a" : "w", x, TOP - 24, width, BOTTOM - TOP + 24);
+        snug_svg_open_box(text, p % 2 ? "a" : "w", x, TOP - 24, width, BOTTOM - TOP + 24);
         snug_text_puts(text, "/>\n");
-        open_label(text, "p", x + width / 2, TOP - 8);
-        put_escaped(text, roomy ? full : name, (size_t)fmax(width / 8, 1));
+        snug_svg_open_label(text, "p", x + width / 2, TOP - 8);
+        snug_svg_put_escaped(text, roomy ? full : name, (size_t)fmax(width / 8, 1));
         snug_text_puts(text, "<title>");
-        put_escaped(text, full, SIZE_MAX);
+        snug_svg_put_escaped(text, full, SIZE_MAX);
         snug_text_printf(text, ", steps %d to %d</title>", phase->first_step,
                          phase->first_step + phase->step_count - 1);
-        close_label(text);
+        snug_svg_close_label(text);
     }
 }
 
@@ -228,32 +136,32 @@ static void put_axes(const struct drawing *d, size_t peak)
     struct snug_text *text = d->text;
     int decimals, none;
     double top = (double)(peak ? peak : 1) / MIB;
-    double step = nice_step(top, 6, &decimals);
+    double step = snug_svg_nice_step(top, 6, &decimals);
     for (int n = 0; (double)n * step <= top * HEADROOM && n < 100; n++) {
         double y = BOTTOM - (double)n * step * MIB * d->byte_height;
-        put_line(text, "g", LEFT, y, RIGHT, y);
-        open_label(text, "e", LEFT - 6, y + 4);
-        put_fixed(text, (double)n * step, decimals);
-        close_label(text);
+        snug_svg_put_line(text, "g", LEFT, y, RIGHT, y);
+        snug_svg_open_label(text, "e", LEFT - 6, y + 4);
+        snug_svg_put_fixed(text, (double)n * step, decimals);
+        snug_svg_close_label(text);
     }
     snug_text_printf(text,
                      "<text class=\"m u\" transform=\"translate(22 %d) rotate(-90)\">offset in "
                      "the region, MiB</text>\n",
                      (int)((TOP + BOTTOM) / 2));
     int steps = d->program->step_count > 0 ? d->program->step_count : 1;
-    double every = fmax(nice_step(steps, 8, &none), 1);
+    double every = fmax(snug_svg_nice_step(steps, 8, &none), 1);
     for (int n = 0; (double)n * every < steps && n < 100; n++) {
         double x = x_of(d, (int)((double)n * every));
-        put_line(text, "x", x, BOTTOM, x, BOTTOM + 4);
-        open_label(text, "m", x, BOTTOM + 16);
-        put_fixed(text, (double)n * every, 0);
-        close_label(text);
+        snug_svg_put_line(text, "x", x, BOTTOM, x, BOTTOM + 4);
+        snug_svg_open_label(text, "m", x, BOTTOM + 16);
+        snug_svg_put_fixed(text, (double)n * every, 0);
+        snug_svg_close_label(text);
     }
-    open_label(text, "m u", (LEFT + RIGHT) / 2, BOTTOM + 34);
+    snug_svg_open_label(text, "m u", (LEFT + RIGHT) / 2, BOTTOM + 34);
     snug_text_puts(text, "step");
-    close_label(text);
-    put_line(text, "x", LEFT, BOTTOM, RIGHT, BOTTOM);
-    put_line(text, "x", LEFT, TOP, LEFT, BOTTOM);
+    snug_svg_close_label(text);
+    snug_svg_put_line(text, "x", LEFT, BOTTOM, RIGHT, BOTTOM);
+    snug_svg_put_line(text, "x", LEFT, TOP, LEFT, BOTTOM);
 }
 
 static void put_legend(const struct drawing *d)
@@ -272,16 +180,16 @@ static void put_legend(const struct drawing *d)
                 bytes += (double)operand->bytes;
             }
         }
-        put_box(text, kinds[k].letter, x, PAGE_HEIGHT - 36, 14, 14);
+        snug_svg_open_box(text, kinds[k].letter, x, PAGE_HEIGHT - 36, 14, 14);
         snug_text_puts(text, "/>\n");
-        open_label(text, "u", x + 20, PAGE_HEIGHT - 25);
+        snug_svg_open_label(text, "u", x + 20, PAGE_HEIGHT - 25);
         snug_text_printf(text, "%s: %zu, ", kinds[k].name, count);
-        put_fixed(text, bytes / MIB, 2);
+        snug_svg_put_fixed(text, bytes / MIB, 2);
         snug_text_puts(text, " MiB in all");
-        close_label(text);
-        open_label(text, "", x + 20, PAGE_HEIGHT - 10);
+        snug_svg_close_label(text);
+        snug_svg_open_label(text, "", x + 20, PAGE_HEIGHT - 10);
         snug_text_puts(text, kinds[k].what);
-        close_label(text);
+        snug_svg_close_label(text);
         x += (RIGHT - LEFT) / 4;
     }
 }
@@ -315,22 +223,22 @@ static void put_operand(const struct drawing *d, const struct snug_operand *oper
              large ? " o"
              : odd ? " z"
                    : "");
-    put_box(text, class, fmin(x, RIGHT - width), y, width, height);
+    snug_svg_open_box(text, class, fmin(x, RIGHT - width), y, width, height);
     snug_text_puts(text, "><title>");
-    put_escaped(text, operand->name, SIZE_MAX);
+    snug_svg_put_escaped(text, operand->name, SIZE_MAX);
     snug_text_printf(text, "\n%s: %s (%zu bytes) at offset %zu\nstep %d (",
                      kinds[operand->kind].name, snug_format_bytes(operand->bytes, bytes),
                      operand->bytes, operand->offset, operand->first_step);
-    put_escaped(text, step_text(d->program, operand->first_step), SIZE_MAX);
+    snug_svg_put_escaped(text, step_text(d->program, operand->first_step), SIZE_MAX);
     snug_text_printf(text, ") to step %d (", operand->last_step);
-    put_escaped(text, step_text(d->program, operand->last_step), SIZE_MAX);
+    snug_svg_put_escaped(text, step_text(d->program, operand->last_step), SIZE_MAX);
     snug_text_puts(text, ")</title></rect>\n");
     double letters = (width - 8) / LETTER;
     if (height < NAME_HEIGHT || letters < 4)
         return;
-    open_label(text, "n", x + 4, y + height / 2 + 4);
-    put_escaped(text, operand->name, (size_t)letters);
-    close_label(text);
+    snug_svg_open_label(text, "n", x + 4, y + height / 2 + 4);
+    snug_svg_put_escaped(text, operand->name, (size_t)letters);
+    snug_svg_close_label(text);
 }
 
 static void put_operands(const struct drawing *d)
@@ -374,18 +282,18 @@ static void put_bands(const struct drawing *d)
             continue;
         double x = x_of(d, operands[i].first_step) + width / 2;
         double y = (y_of(d, low) + y_of(d, high + operands[i].bytes)) / 2;
-        put_box(d->text, "q", x - 145, y - 18, 290, 36);
+        snug_svg_open_box(d->text, "q", x - 145, y - 18, 290, 36);
         snug_text_puts(d->text, "/>\n");
-        open_label(d->text, "m n", x, y - 4);
+        snug_svg_open_label(d->text, "m n", x, y - 4);
         snug_text_printf(d->text, "%d alike, ", count);
-        put_fixed(d->text, (double)operands[i].bytes / MIB, 2);
+        snug_svg_put_fixed(d->text, (double)operands[i].bytes / MIB, 2);
         snug_text_puts(d->text, " MiB each:");
-        close_label(d->text);
-        open_label(d->text, "m n", x, y + 10);
-        put_escaped(d->text, operands[i].name, 20);
+        snug_svg_close_label(d->text);
+        snug_svg_open_label(d->text, "m n", x, y + 10);
+        snug_svg_put_escaped(d->text, operands[i].name, 20);
         snug_text_puts(d->text, " to ");
-        put_escaped(d->text, operands[last].name, 20);
-        close_label(d->text);
+        snug_svg_put_escaped(d->text, operands[last].name, 20);
+        snug_svg_close_label(d->text);
     }
 }
 
@@ -393,14 +301,14 @@ static void put_bands(const struct drawing *d)
 static void put_limit(const struct drawing *d, const char *class, const char *name, size_t bytes)
 {
     double y = y_of(d, bytes), width = (double)(strlen(name) + 16) * LETTER;
-    put_box(d->text, "q", RIGHT - 4 - width, y - 16, width, 14);
+    snug_svg_open_box(d->text, "q", RIGHT - 4 - width, y - 16, width, 14);
     snug_text_puts(d->text, "/>\n");
-    put_line(d->text, class, LEFT, y, RIGHT, y);
-    open_label(d->text, "k", RIGHT - 8, y - 5);
+    snug_svg_put_line(d->text, class, LEFT, y, RIGHT, y);
+    snug_svg_open_label(d->text, "k", RIGHT - 8, y - 5);
     snug_text_printf(d->text, "%s ", name);
-    put_fixed(d->text, (double)bytes / MIB, 2);
+    snug_svg_put_fixed(d->text, (double)bytes / MIB, 2);
     snug_text_puts(d->text, " MiB");
-    close_label(d->text);
+    snug_svg_close_label(d->text);
 }
 
 static void put_limits(const struct drawing *d, size_t peak, size_t bound)
@@ -409,13 +317,13 @@ static void put_limits(const struct drawing *d, size_t peak, size_t bound)
     bool close = y - y_of(d, peak) < 16; /* their labels would meet */
     for (int p = 1; p < d->program->phase_count; p++) {
         double x = x_of(d, d->program->phases[p].first_step);
-        put_line(d->text, "b", x, TOP - 24, x, BOTTOM);
+        snug_svg_put_line(d->text, "b", x, TOP - 24, x, BOTTOM);
     }
     if (!close)
         put_limit(d, "lb", "lower bound", bound);
     put_limit(d, "pk", peak == bound ? "peak and lower bound" : "peak", peak);
     if (close)
-        put_line(d->text, "lb", LEFT, y, RIGHT, y);
+        snug_svg_put_line(d->text, "lb", LEFT, y, RIGHT, y);
 }
 
 enum snug_status snug_program_timeline_svg(const struct snug_program *program, const char *title,

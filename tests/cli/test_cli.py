@@ -9,6 +9,7 @@ Copyright snug contributors. SPDX-License-Identifier: Apache-2.0
 import csv
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -24,7 +25,7 @@ SNUG = str(Path(sys.argv[1]).resolve())
 ROOT = Path(os.environ.get("SNUG_SOURCE_ROOT", ".")).resolve()
 SAMPLES = ROOT / "samples"
 GOLDEN = ROOT / "tests/golden"
-ROW_KEYS = ["document", "status", "error", "fields", "raw", "finish", "model", "tokens", "timing_ms", "rung"]
+ROW_KEYS = ["document", "status", "error", "fields", "raw", "finish", "model", "tokens", "timing_ms", "rung", "moves"]
 counts = {"passed": 0, "failed": 0}
 SHORT = ["--max-new-tokens", "3"]  # rows become partial, but quickly
 
@@ -99,12 +100,16 @@ def wrong_options(_):
         (["extract", "a.png", "--alert", "free"], "--alert is a list"),
         (["extract", "a.png", "--alert", "nothing=1GiB"], "--alert is a list"),
         (["plan", "x"], "a model is given with -m"),
-        (["plan", "--ladder", "stream"], "--ladder is a list"),
+        (["plan", "--ladder", "stream"], "there is no device"),
+        (["plan", "--ladder", "cpu,fast"], "--ladder is a list of resident"),
+        (["plan", "--device", "sim:8GiB", "--ladder", ""], "--ladder is a list of resident"),
         (["plan", "--device", "v100-16gb", "--budget", "17GiB"], "at most 15.5 GiB can be taken"),
         (["plan", "--devices", "/no/such/file"], "/no/such/file"),
         (["plan", "--quantize", "q5"], "'q5'"),
         (["eval", "a"], "two files"),
         (["doctor", "x"], "no arguments"),
+        (["doctor", "--device", "v100-16gb"], "--device sim:v100-16gb rehearses it"),
+        (["doctor", "--device", "sim:v100"], 'no device "v100"'),
         (["synth"], "which folder?"),
         (["synth", "a", "b", "--arch", "tiny"], "which folder?"),
         (["synth", "/no/such/folder/x"], "which --arch?"),
@@ -432,8 +437,12 @@ def bench(folder):
         assert wanted <= names, (wanted, names)
 
 
-PLAN_KEYS = {"fits", "budget_bytes", "peak_bytes", "lower_bound_bytes", "gap", "free_bytes", "consumers",
-             "documents_at_once", "max_tiles", "max_context", "rungs", "host_consumers"}
+PLAN_KEYS = {"fits", "rung", "budget_bytes", "host_budget_bytes", "peak_bytes", "lower_bound_bytes", "gap", "free_bytes",
+             "missing_bytes", "consumers", "documents_at_once", "max_tiles", "max_context", "rungs", "host_consumers",
+             "second_consumers", "speeds"}
+RUNG_KEYS = {"name", "applies", "fits", "device_bytes", "second_bytes", "host_bytes", "slots", "host_units", "kv_on_host",
+             "decode_on_host", "rest_on_host", "staging_bytes", "tokens_per_s", "prefill_tokens_per_s", "time", "page"}
+RUNGS = ["resident", "narrow", "kv-offload", "reload", "reload-kv-offload", "stream", "hybrid", "cpu"]
 
 
 def plan(*arguments, code=0):
@@ -443,48 +452,111 @@ def plan(*arguments, code=0):
     assert PLAN_KEYS <= set(report), PLAN_KEYS - set(report)
     assert sum(c["bytes"] for c in report["consumers"]) == report["peak_bytes"], report
     assert report["lower_bound_bytes"] <= report["peak_bytes"] and 0 <= report["gap"] <= 0.001, report
-    assert report["fits"] == (code == 0) == (report["peak_bytes"] <= report["budget_bytes"]), report
-    assert report["rungs"][0]["fits"] == report["fits"]
+    assert report["fits"] == (code == 0) == (report["missing_bytes"] == 0), report
+    assert not report["fits"] or report["peak_bytes"] <= report["budget_bytes"], report
+    for rung in report["rungs"]:
+        assert set(rung) == RUNG_KEYS, RUNG_KEYS ^ set(rung)
+    if report["fits"]:  # the first that does
+        assert report["rung"] == next(r["name"] for r in report["rungs"] if r["fits"]), report
     return report
+
+
+def on_rung(report, name):
+    return next(r for r in report["rungs"] if r["name"] == name)
 
 
 @case
 def plans(folder):
-    card = plan("-m", "internvl3-8b", "--quantize", "q8", "--device", "v100-16gb")
-    assert [r["name"] for r in card["rungs"]] == ["resident", "cpu"]
-    assert card["rungs"][0]["device_bytes"] == card["peak_bytes"] and card["host_consumers"]
-    assert card["rungs"][1]["device_bytes"] == 0 < card["rungs"][1]["host_bytes"]
-    plan("-m", "internvl3-8b", "--device", "v100-16gb", "--parallel", 4, code=4)  # bf16
-    many = plan("-m", "internvl3-8b", "--quantize", "q8", "--device", "v100-16gb", "--parallel", card["documents_at_once"])
-    assert many["fits"] and many["free_bytes"] < card["free_bytes"]
-    plan("-m", "internvl3-8b", "--quantize", "q8", "--device", "v100-16gb", "--parallel", card["documents_at_once"] + 1,
-         code=4)
+    eight = ["-m", "internvl3-8b", "--quantize", "q8", "--device", "v100-16gb"]
+    card = plan(*eight)
+    assert [r["name"] for r in card["rungs"]] == RUNGS and not on_rung(card, "narrow")["applies"]
+    assert card["rung"] == "resident" and card["rungs"][0]["device_bytes"] == card["peak_bytes"] and card["host_consumers"]
+    assert on_rung(card, "cpu")["device_bytes"] == 0 < on_rung(card, "cpu")["host_bytes"]
+    plan("-m", "internvl3-8b", "--device", "v100-16gb", "--parallel", 9, "--ladder", "resident", code=4)  # bf16
+    most = card["documents_at_once"]
+    many = plan(*eight, "--parallel", most, "--ladder", "resident,cpu")
+    assert many["rung"] == "resident" and many["free_bytes"] < card["free_bytes"]
+    plan(*eight, "--parallel", most + 1, "--ladder", "resident", code=4)
+    narrow = plan(*eight, "--parallel", most + 1, "--ladder", "resident,narrow")
+    assert narrow["rung"] == "narrow" and narrow["rungs"][1]["slots"] == most, narrow["rungs"]
     peak = card["peak_bytes"]
-    plan("-m", "internvl3-8b", "--quantize", "q8", "--device", "v100-16gb", "--budget", peak)
-    short = plan("-m", "internvl3-8b", "--quantize", "q8", "--device", "v100-16gb", "--budget", peak - 1, code=4)
+    plan(*eight, "--budget", peak, "--ladder", "resident")
+    short = plan(*eight, "--budget", peak - 1, "--ladder", "resident", code=4)
     assert short["missing_bytes"] == 1
     for name in ("internvl3-1b", "internvl3-2b", "internvl3-14b", "internvl3-38b", "snug-nano"):
-        snug("plan", "-m", name, "--device", "a100-80gb", "--json")
+        plan("-m", name, "--device", "a100-80gb", "--ladder", "resident")
     expect(snug("plan", "-m", folder / "none"), 3, "neither a model folder nor a known model", "internvl3-38b")
     for more in ([], ["--json"]):
         with open("/dev/full", "w") as full:
             assert subprocess.run([SNUG, "plan", *more], stdout=full, stderr=subprocess.DEVNULL).returncode == 1
     expect(snug("plan", "--svg", "/dev/full"), 1, "/dev/full")
-    only = plan("-m", "internvl3-1b", "--device", "a100-40gb", "--ladder", "cpu")
+    only = plan("-m", "internvl3-1b", "--device", "a100-40gb", "--ladder", "cpu,cpu")
     assert [r["name"] for r in only["rungs"]] == ["cpu"]
-    table = snug("plan", "-m", "internvl3-8b", "--device", "rtx4060-8gb", "--svg", folder / "plan.svg")
-    expect(table, 4, "DOES NOT FIT", "weights.text", "at most")
-    assert all(len(line) <= 80 for line in table.stdout.splitlines()), table.stdout
-    assert (folder / "plan.svg").read_text().startswith(("<?xml", "<svg"))
+    assert [r["name"] for r in plan()["rungs"]] == ["cpu"] and plan()["rung"] == "cpu"
     (folder / "d.json").write_text('{"devices": [{"name": "lab", "kind": "gpu", "memory": "10GiB", "read_gbs": 500}]}')
-    mine = plan("-m", "internvl3-8b", "--quantize", "q8", "--device", "lab", "--devices", folder / "d.json")
+    mine = plan(*eight[:4], "--device", "lab", "--devices", folder / "d.json", "--ladder", "resident,stream")
     assert mine["budget_bytes"] == 10 << 30 and mine["peak_bytes"] == peak
+    assert mine["rungs"][1]["tokens_per_s"] is None and mine["rungs"][1]["time"] is None  # how fast is its arithmetic?
     (folder / "d.json").write_text('{"devices": [{"name": "lab", "memory": 1, "kin": "gpu"}]}')
     expect(snug("plan", "--devices", folder / "d.json"), 2, "d.json", "kin")
     bare = folder / "bare"
     bare.mkdir()
     shutil.copy(ROOT / "models/snug-nano/config.json", bare)
     assert plan("-m", bare)["weights_bytes"] >= plan()["weights_bytes"]
+
+
+@case
+def plan_tables(folder):
+    table = snug("plan", "-m", "internvl3-8b", "--device", "rtx4060-8gb", "--svg", folder / "plan.svg", "--ladder",
+                 "resident,kv-offload")
+    expect(table, 4, "DOES NOT FIT on any rung: lacks", "weights.text", "at most", "no rung fits", "kv-offload")
+    assert (folder / "plan.svg").read_text().startswith(("<?xml", "<svg"))
+    tables = [table.stdout]
+    for more in (["-m", "llama-3.2-90b-vision", "--device", "v100-16gb"], ["--device", "sim:12MiB,sim:8MiB", "--parallel", 3], []):
+        tables.append(snug("plan", *more).stdout)
+        assert "verdict" in tables[-1] and "tokens/s" in tables[-1], tables[-1]
+    for line in "\n".join(tables).splitlines():
+        assert len(line) <= 80, (len(line), line)
+
+
+@case
+def plans_stream(_):
+    """With weights on the host, time is what the link takes for them."""
+    tight = plan("-m", "internvl3-2b", "--quantize", "q8", "--device", "sim:1GiB", "--ladder", "resident,stream,hybrid")
+    resident, stream, hybrid = tight["rungs"]
+    assert not resident["fits"] and resident["host_units"] == 0, resident
+    for rung in (stream, hybrid):
+        assert rung["device_bytes"] <= 1 << 30 < resident["device_bytes"], rung
+        assert rung["host_bytes"] > resident["host_bytes"] and 1 < rung["host_units"] < tight["units"], rung
+    link = tight["speeds"][1]["link_gbs"] * 1e9
+    seconds = stream["time"]["copied_bytes"] / link
+    assert seconds <= 1 / stream["tokens_per_s"] <= 1.1 * seconds, (seconds, stream)
+    assert stream["time"]["waited_ms"] > 0.7 * stream["time"]["total_ms"] and stream["staging_bytes"] > 0, stream
+    assert hybrid["time"]["total_ms"] <= stream["time"]["total_ms"], hybrid
+    assert hybrid["decode_on_host"] == (hybrid["time"]["host_ms"] > 1), hybrid
+    small = plan("--device", "sim:12MiB")  # the embedded model, on what it does not fit
+    assert small["rung"] not in ("resident", "cpu") and small["peak_bytes"] <= 12 << 20, small["rung"]
+    whole, part = (plan("--device", "sim:64MiB", "--ladder", ladder)["rungs"][0]["host_units"] for ladder in ("stream", "stream,cpu"))
+    assert whole > part == 1, (whole, part)  # as extract takes it: a single one is forced
+    two = plan("-m", "internvl3-8b", "--quantize", "q8", "--device", "sim:6GiB,rtx4060-8gb", "--ladder", "resident")
+    first, second = two["peak_bytes"], two["rungs"][0]["second_bytes"]
+    assert sum(c["bytes"] for c in two["second_consumers"]) == second > first and first + second > 8 << 30, (first, second)
+
+
+@case
+def doctor(folder):
+    expect(snug("doctor"), 0, "same bits as ref", "sim:SIZE", "all well")
+    checked = snug("doctor", "--device", "sim:32MiB")
+    expect(checked, 0, "cpu, sim:32MiB", "32.0 MiB free, 0 B ours, 0 B held by others", "all well")
+    for name in RUNGS[:-1]:
+        assert re.search(rf"^{name} +same bits as cpu, ", checked.stdout, re.M), (name, checked.stdout)
+    expect(snug("doctor", "--device", "sim:8MiB,sim:16MiB", "-m", GOLDEN / "mllama/tiny-a"), 0, "sim:8MiB", "tiny-a", "all well")
+    expect(snug("doctor", "--device", "sim:8MiB"), 0, "resident           does not fit", "stream             same bits")
+    expect(snug("doctor", "--device", "sim:2MiB"), 1, "nothing was checked", "1 problem(s)")
+    expect(snug("doctor", "-m", folder / "none"), 3, "no such model folder")
+    (folder / "faulty.json").write_text('{"memory": "64MiB", "events": [{"ms": 0, "fail": "launch"}]}')
+    faulty = snug("doctor", "--device", f"sim:{folder}/faulty.json")
+    expect(faulty, 1, "PROBLEM", "1 problem(s)", "reload             same bits")
 
 
 def write_png(path, width, height):
@@ -564,14 +636,14 @@ def llama_vision_fits_a_card(_):
     by_name = ["-m", "llama-3.2-11b-vision", "--device", "v100-16gb"]
     quantised = [*by_name, "--quantize", "q8", "--quantize-skip", "vision"]
     for documents in (1, 4)["SNUG_SLOW" in os.environ:]:
-        report = plan(*quantised, "--parallel", documents)
+        report = plan(*quantised, "--parallel", documents, "--ladder", "resident")
         scratch = {c["name"]: c["bytes"] for c in report["consumers"] if c["name"].startswith("scratch.")}
         assert set(scratch) == {"scratch.vision", "scratch.projector", "scratch.prefill", "scratch.decode"}, scratch
         # the scores of one head alone would be 158 MiB more, of all 2.6 GB
         assert max(scratch.values()) < 250 << 20, scratch
     assert report["max_tiles"] == 4, report["max_tiles"]
-    plan(*by_name, code=4)
-    plan("-m", "llama-3.2-90b-vision", "--quantize", "q8", "--device", "v100-32gb", code=4)
+    plan(*by_name, "--ladder", "resident", code=4)
+    plan("-m", "llama-3.2-90b-vision", "--quantize", "q8", "--device", "v100-32gb", "--ladder", "resident", code=4)
 
 
 @case

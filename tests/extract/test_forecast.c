@@ -55,8 +55,9 @@ static void test_adds_up(void **state)
                                           snug_allocator_heap(), &reader, &error));
             assert_ok(snug_reader_request(reader, &request, &error));
             for (int host = 0; host < 2; host++) {
-                request.on_host = host;
-                request.granularity = host ? 4096 : 2 << 20;
+                request.placing = (struct snug_placing){.device_count = 0};
+                if (!host)
+                    snug_forecast_on_device(&request, 2 << 20);
                 assert_ok(snug_forecast_make(&request, snug_allocator_heap(), &f, &error));
                 assert_int_equal(sum(&f.device), f.peak_bytes);
                 assert_int_equal(sum(&f.host), f.host_bytes);

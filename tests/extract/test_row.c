@@ -22,7 +22,7 @@ static void test_empty_row(void **state)
         "{\"document\": \"a.png\", \"status\": \"error\", \"error\": {\"code\": \"bad_format\", "
         "\"message\": \"a.png: no \\\"picture\\\"\"}, \"fields\": null, \"raw\": null, \"finish\": "
         "null, "
-        "\"model\": null, \"tokens\": null, \"timing_ms\": null, \"rung\": null}\n");
+        "\"model\": null, \"tokens\": null, \"timing_ms\": null, \"rung\": null, \"moves\": []}\n");
     const char *names[] = {"A", "B"};
     snug_text_clear(&text);
     snug_row_put_csv(&row, names, 2, "NOT_FOUND", &text);
@@ -53,6 +53,8 @@ static void fill_row(struct snug_row *row, const struct snug_schema *schema, con
     row->finish = "stop";
     row->model = "snug-nano";
     row->rung = "cpu";
+    row->moves[0] = (struct snug_row_move){3, "stream", "cpu", "device"};
+    row->move_count = 1;
     row->tokens = (struct snug_row_tokens){256, 431, 212};
     row->timing = (struct snug_timing){3.14, 210, 150.25, 900.7, 1264};
     assert_int_equal(snug_row_set_answer(row, schema, asked, count, &answer, confidences, NULL),
@@ -83,7 +85,9 @@ static void test_json(void **state)
                         "{\"image\": 256, \"prompt\": 431, "
                         "\"output\": 212}, \"timing_ms\": {\"decode_image\": 3.1, \"vision\": 210, "
                         "\"prefill\": 150.2, \"decode\": 900.7, "
-                        "\"total\": 1264}, \"rung\": \"cpu\"}");
+                        "\"total\": 1264}, \"rung\": \"cpu\", \"moves\": [{\"token\": 3, \"from\": "
+                        "\"stream\", \"to\": \"cpu\", "
+                        "\"why\": \"device\"}]}");
     row.tokens.output = -1;
     row.timing.decode = (double)NAN;
     snug_text_clear(&text);
