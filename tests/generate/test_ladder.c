@@ -308,12 +308,10 @@ static void test_narrow(void **state)
         }
         snug_sim_close(device);
         for (int slots = 1; slots <= 3; slots++) {
-            uint64_t capacity = need[3] + (need[3] >> 4);
             const struct snug_sim_event event = {
                 .kind = SNUG_SIM_EVENT_NEIGHBOUR, .document = 4, .token = -1, .bytes = UINT64_MAX};
-            capacity = capacity / SIM_GRAIN * SIM_GRAIN;
             run_together(&w, slots < 3 ? "resident,narrow,cpu" : "resident,kv-offload,stream",
-                         capacity, &event, want, false,
+                         SIM_BYTES, &event, want, false,
                          slots < 3 ? SNUG_RUNG_NARROW : SNUG_RUNG_KV_OFFLOAD,
                          need[3] - need[slots < 3 ? slots : 1]);
         }

@@ -18,7 +18,8 @@ static int64_t how_many(int64_t sample, int64_t slow, int64_t all)
 /* Moves made up as a document goes on. */
 struct neighbour {
     uint32_t seed;
-    uint64_t capacity;
+    uint64_t capacity; /* for us and the others; */
+    uint64_t beyond;   /* of the device beside it, which is always taken */
     bool failures;
     uint32_t calm;                         /* documents to one at whose start something changes */
     uint64_t at_start[MOST_DOCUMENTS + 1]; /* what others held as a document began; [0]: the last */
@@ -58,11 +59,11 @@ static void on_mark(void *context, const struct snug_device *device, int64_t doc
 {
     struct neighbour *n = context;
     if (below(&n->seed, token < 0 ? n->calm : 12) == 0)
-        snug_sim_neighbour(device, some_bytes(n));
+        snug_sim_neighbour(device, n->beyond + some_bytes(n));
     if (n->failures && below(&n->seed, 5 * n->calm) == 0)
         strike(n, device);
     if (token < 0)
-        n->at_start[0] = snug_sim_figures(device).neighbour;
+        n->at_start[0] = snug_sim_figures(device).neighbour - n->beyond;
     if (token < 0 && document <= MOST_DOCUMENTS)
         n->at_start[document] = n->at_start[0];
 }
@@ -96,11 +97,11 @@ static struct snug_rung_request request_for(const struct snug_ladder_options *o,
 
 /* The first rung that fits beside a neighbour. */
 static int required_place(const struct snug_ladder_options *o, const struct snug_model *model,
-                          uint64_t capacity, uint64_t neighbour, struct snug_rung_known *known)
+                          uint64_t capacity, uint64_t neighbour, uint64_t spare,
+                          struct snug_rung_known *known)
 {
-    uint64_t most = (uint64_t)256 << 20, grain = o->devices[1]->granularity;
+    uint64_t grain = o->devices[1]->granularity;
     uint64_t left = (capacity - neighbour) / grain * grain; /* as the device tells it */
-    uint64_t spare = !neighbour ? 0 : capacity / 32 < most ? capacity / 32 : most;
     struct snug_rung_request r = request_for(o, model, (size_t)(left > spare ? left - spare : 0));
     r.known = known;
     for (int rung = 0; rung < SNUG_RUNG_COUNT; rung++) {
@@ -135,7 +136,8 @@ static void check_rungs(const struct snug_ladder_options *o, const struct world 
 {
     int low = 0;
     for (int i = 0; i < count; i++) {
-        int required = required_place(o, w->model, n->capacity, n->at_start[i + 1], NULL);
+        int required =
+            required_place(o, w->model, n->capacity, n->at_start[i + 1], o->watermark_bytes, NULL);
         low = place_of(texts[i].rung) > required ? low + 1 : 0;
         tally->low += low > 0;
         if (low > 1)
@@ -152,7 +154,7 @@ static void run_history(const struct world *w, int64_t number, struct text (*wan
     static struct text texts[MOST_DOCUMENTS];
     struct asked asked[MOST_DOCUMENTS];
     struct neighbour n = {.seed = (uint32_t)number * 2654435761u + 1, .calm = 2};
-    struct snug_sim_options sim = sim_options(SIM_BYTES);
+    const struct snug_sim_options sim = sim_options(SIM_BYTES);
     const struct snug_device *device;
     struct snug_ladder ladder;
     struct snug_error error;
@@ -166,14 +168,14 @@ static void run_history(const struct world *w, int64_t number, struct text (*wan
     o.forced = false;
     o.session.slots = slots;
     o.elastic = below(&n.seed, 2);
-    n.capacity = sim.capacity_bytes =
+    n.capacity =
         resident_bytes(&o, w->model) / 10 * (10 + below(&n.seed, 4)) / SIM_GRAIN * SIM_GRAIN;
-    snug_sim_close(device);
-    assert_ok(snug_sim_open(&sim, snug_allocator_heap(), &device, &error));
-    o.devices[1] = device;
+    n.beyond = SIM_BYTES - n.capacity; /* the warm-up takes more than this small model */
+    o.watermark_bytes = n.capacity / 32;
     for (int i = 0; i < count; i++)
         asked[i] = asked_usually(below(&n.seed, MOST_CUT + 1), 1 + below(&n.seed, MOST_NEW));
     assert_ok(snug_ladder_open(&ladder, w->model, &o, snug_allocator_heap(), &error));
+    snug_sim_neighbour(device, n.beyond);
     snug_sim_on_mark(device, on_mark, &n);
     read_together(&ladder, w, asked, count, texts);
     for (int i = 0; i < count; i++) {
@@ -375,7 +377,8 @@ static void test_dry(void **state)
         rungs[rung]++;
         const struct snug_sim_figures f = snug_sim_figures(device);
         if (!n.failures) { /* nothing is refused if all is planned; no rung is too low for long */
-            int required = required_place(&o, model, n.capacity, n.at_start[0], &known);
+            int required = required_place(&o, model, n.capacity, n.at_start[0],
+                                          n.at_start[0] ? (uint64_t)256 << 20 : 0, &known);
             low = place_of(rung) > required ? low + 1 : 0;
             waited += low > 0;
             if (f.refused || low > 1)
