@@ -91,6 +91,7 @@ static void run_cut_over(const struct world *w, const struct cut_over *c, const 
     snprintf(rungs, sizeof rungs, "%s,%s", snug_rung_name(c->from), snug_rung_name(c->to));
     struct snug_ladder_options o = ladder_options(w, NEW_TOKENS, device, rungs);
     tell_to(&o, &history);
+    o.unchecked = c->token % 4;
     assert_ok(snug_ladder_open(&ladder, w->model, &o, snug_allocator_heap(), &error));
     read_one(&ladder, w, &asked, &have);
     assert_same_text(&have, want, cut_over_text(w, c));

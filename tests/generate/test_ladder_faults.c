@@ -12,7 +12,8 @@ static struct snug_counting_allocator counting;
 struct trial {
     const char *rungs;
     bool no_fallback, elastic;
-    int slots; /* and documents; 0: one */
+    bool checked; /* the warm-up is run, too, which takes most of the time */
+    int slots;    /* and documents; 0: one */
     struct snug_sim_fault faults[2];
     int fault_count;
     uint64_t heap_at; /* the request of the heap to refuse, of those since the ladder opened; 0 */
@@ -21,8 +22,8 @@ struct trial {
 static const char *trial_text(const struct trial *t)
 {
     static char text[400];
-    snprintf(text, sizeof text, "%s%s%s, %d slots", t->rungs, t->no_fallback ? ", no fallback" : "",
-             t->elastic ? ", elastic" : "", t->slots);
+    snprintf(text, sizeof text, "%s%s%s%s, %d slots", t->rungs, t->checked ? ", checked" : "",
+             t->no_fallback ? ", no fallback" : "", t->elastic ? ", elastic" : "", t->slots);
     for (int i = 0; i < t->fault_count; i++)
         snprintf(text + strlen(text), sizeof text - strlen(text), ", call %llu x %llu%s",
                  (unsigned long long)t->faults[i].at, (unsigned long long)t->faults[i].count,
@@ -80,6 +81,7 @@ static void run_trial(const struct world *w, const struct trial *t, const struct
     struct snug_ladder_options o = ladder_options(w, FEW_TOKENS, device, t->rungs);
     o.no_fallback = t->no_fallback;
     o.elastic = t->elastic;
+    o.unchecked = !t->checked;
     o.session.slots = count;
     counting.fail_at = t->heap_at ? counting.requests + t->heap_at : 0;
     have[0].error = (struct snug_error){0};
@@ -189,7 +191,7 @@ static void add_cases(struct sweep *s, const struct world *w, const struct text 
     for (int first = 0; first < SNUG_RUNG_CPU; first++) {
         if (first == SNUG_RUNG_NARROW) /* a single document has no such rung */
             continue;
-        add_case(s, w, want, first, (struct trial){.slots = 1}, true);
+        add_case(s, w, want, first, (struct trial){.slots = 1, .checked = true}, true);
         add_case(s, w, want, first, (struct trial){.slots = 1}, false);
         add_case(s, w, want, first, (struct trial){.slots = 1, .elastic = true}, true);
         add_case(s, w, want, first, (struct trial){.slots = 3, .elastic = first % 2}, true);
@@ -218,7 +220,7 @@ static void test_each_call(void **state)
         struct world w = open_counted(folders[f], 1, want);
         struct sweep s = {.count = 0};
         add_cases(&s, &w, want, true);
-        int64_t all = s.all_calls * KIND_COUNT, runs = runs_of(all, 700);
+        int64_t all = s.all_calls * KIND_COUNT, runs = runs_of(all, 600);
         for (int64_t n = 0; n < runs; n++) {
             int64_t index = spread(n, all), call, calls;
             struct trial t = trial_of(&s, index / KIND_COUNT, &call, &calls);
@@ -244,7 +246,7 @@ static void test_pairs(void **state)
         struct world w = open_counted(folders[f], 1, want);
         struct sweep s = {.count = 0};
         add_cases(&s, &w, want, false);
-        int64_t all = s.all_calls * KIND_COUNT, runs = runs_of(all, 700);
+        int64_t all = s.all_calls * KIND_COUNT, runs = runs_of(all, 600);
         for (int64_t n = 0; n < runs; n++) {
             int64_t index = spread(n, all), call, calls;
             struct trial t = trial_of(&s, index / KIND_COUNT, &call, &calls);

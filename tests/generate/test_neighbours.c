@@ -168,6 +168,7 @@ static void run_history(const struct world *w, int64_t number, struct text (*wan
     o.forced = false;
     o.session.slots = slots;
     o.elastic = below(&n.seed, 2);
+    o.unchecked = number % 8;
     n.capacity =
         resident_bytes(&o, w->model) / 10 * (10 + below(&n.seed, 4)) / SIM_GRAIN * SIM_GRAIN;
     n.beyond = SIM_BYTES - n.capacity; /* the warm-up takes more than this small model */
