@@ -9,7 +9,7 @@ TESTS ?=
 ASAN = -Db_sanitize=address,undefined -Dbuildtype=debugoptimized -Dc_args=-fno-sanitize-recover=undefined
 TSAN = -Db_sanitize=thread -Dbuildtype=debugoptimized
 # What has threads; the rest gains nothing from ThreadSanitizer.
-TSAN_TESTS = threads,backends,quantized,alloc,sim,sim_faults,ladder,ladder_rules
+TSAN_TESTS = threads,backends,quantized,alloc,sim,sim_faults,ladder_rules
 
 all: packages
 	@tools/build.sh build
