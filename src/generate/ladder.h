@@ -84,6 +84,7 @@ struct snug_ladder_options {
     struct snug_speed speeds[SNUG_MAX_SPACES];
     struct snug_session_options session; /* slots: as many documents as are wanted at once */
     int64_t tokens, tiles;               /* of the largest document */
+    bool unchecked; /* tests: a device's kernels are not compared with the reference first */
     /* Told of what happens. May be NULL. */
     void (*event)(void *context, const struct snug_event *event);
     void *event_context;
