@@ -522,6 +522,11 @@ enum snug_status snug_ladder_step_down(struct snug_ladder *ladder, enum snug_sta
     snprintf(why, sizeof why, "%s", error->message);
     snug_ladder_note_cause(ladder, cause);
     if (ladder->options.no_fallback) {
+        snug_ladder_tell(ladder, (struct snug_event){.kind = SNUG_EVENT_KIND_DOWN,
+                                                     .from = ladder->plan.rung,
+                                                     .to = ladder->plan.rung,
+                                                     .cause = cause,
+                                                     .why = why});
         if (!ladder->stands)
             end_all(ladder, cause, error);
         return cause;

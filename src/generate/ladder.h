@@ -27,7 +27,7 @@
 
 enum snug_event_kind {
     SNUG_EVENT_KIND_START, /* the first rung was entered: to */
-    SNUG_EVENT_KIND_DOWN,  /* from one rung to a lower one, or away from all (to == from) */
+    SNUG_EVENT_KIND_DOWN,  /* from one rung to a lower one, or away from all (bytes 0) */
     SNUG_EVENT_KIND_UP,    /* and back */
     SNUG_EVENT_KIND_RETRY, /* a rung (to) was to be entered and could not */
     SNUG_EVENT_KIND_GIVE,  /* memory given back between documents */
