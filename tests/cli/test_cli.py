@@ -537,6 +537,9 @@ def plans_stream(_):
     assert hybrid["decode_on_host"] == (hybrid["time"]["host_ms"] > 1), hybrid
     small = plan("--device", "sim:12MiB")  # the embedded model, on what it does not fit
     assert small["rung"] not in ("resident", "cpu") and small["peak_bytes"] <= 12 << 20, small["rung"]
+    for device in ("sim:4MiB", "sim:12MiB", "sim:32MiB", "sim:12MiB,sim:8MiB"):  # what extract does
+        row, = rows_of(snug("extract", SAMPLES / "receipt-01.png", "--device", device, *SHORT).stdout)
+        assert row["rung"] == plan("--device", device, *SHORT)["rung"], (device, row["rung"])
     whole, part = (plan("--device", "sim:64MiB", "--ladder", ladder)["rungs"][0]["host_units"] for ladder in ("stream", "stream,cpu"))
     assert whole > part == 1, (whole, part)  # as extract takes it: a single one is forced
     two = plan("-m", "internvl3-8b", "--quantize", "q8", "--device", "sim:6GiB,rtx4060-8gb", "--ladder", "resident")
