@@ -9,7 +9,7 @@ TESTS ?=
 ASAN = -Db_sanitize=address,undefined -Dbuildtype=debugoptimized -Dc_args=-fno-sanitize-recover=undefined
 TSAN = -Db_sanitize=thread -Dbuildtype=debugoptimized
 # What has threads; the rest gains nothing from ThreadSanitizer.
-TSAN_TESTS = threads,backends,quantized,alloc,sim,sim_faults
+TSAN_TESTS = threads,backends,quantized,alloc,sim,sim_faults,ladder,ladder_rules
 
 all: packages
 	@tools/build.sh build
@@ -20,7 +20,7 @@ help:
 	@echo "make check          all tests; the last line counts them"
 	@echo "make check-asan     the same under AddressSanitizer and UBSan"
 	@echo "make check-tsan     what has threads, under ThreadSanitizer"
-	@echo "make check-exhaustive   10^6 plans, 10^6 dry documents, 10,000 pages (EXHAUSTIVE=...)"
+	@echo "make check-exhaustive   10^6 plans, 10^6 dry documents, 10,000 pages, all of the ladder (EXHAUSTIVE=...)"
 	@echo "make check-layers   who may include and call what"
 	@echo "make format         clang-format over the sources; format-check only looks"
 	@echo "make fuzz           every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds"
@@ -46,7 +46,7 @@ check-tsan: packages
 	@tools/build.sh build-tsan $(TSAN)
 	@tools/run-tests.py build-tsan --only=$(TSAN_TESTS) --extract --no-fuzz --no-golden --no-layers $(TESTS)
 
-# Options, e.g. EXHAUSTIVE="--pages=500 --plans=0 --dry=0"
+# Options, e.g. EXHAUSTIVE="--pages=500 --plans=0 --dry=0 --ladder=0"
 check-exhaustive: all
 	@tools/check-exhaustive.py build $(EXHAUSTIVE)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The long versions of what `make check` samples: plans, dry documents, real pages on one region.
 
-    tools/check-exhaustive.py BUILD [--plans=N] [--dry=N] [--pages=N]
+    tools/check-exhaustive.py BUILD [--plans=N] [--dry=N] [--pages=N] [--ladder=NAME,...]
 
 1. --plans (1,000,000): random lifetimes through planner and verifier.
 2. --dry (1,000,000): documents of 1 to 13 tiles and random lengths through a 1B model's region, without arithmetic: no
@@ -9,6 +9,8 @@
 3. --pages (10,000): the sample pages, again and again, through the embedded model in one process. Every row must be that
    of the same page read alone; no region and no block may be taken after the start, no heap be kept from document to
    document, and the process' high-water mark must not move by more than --slack (256 KiB) after the first 20 pages.
+4. --ladder (cut_overs, faults, neighbours; 0 for none): the ladder's tests with SNUG_EXHAUSTIVE: every cut-over, every
+   failing call, every refused request of the heap, 10,000 histories of neighbours and 1,000,000 dry documents of 8B.
 
 Prints what was done and how long it took; exit code 1 if anything failed.
 Copyright snug contributors. SPDX-License-Identifier: Apache-2.0
@@ -16,6 +18,7 @@ Copyright snug contributors. SPDX-License-Identifier: Apache-2.0
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -26,10 +29,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def run_test(build, name, variable, count):
+    """Lines of the program that begin with a count, or name one, are shown: how many runs there were."""
     start = time.time()
     result = subprocess.run([build / "tests" / name], capture_output=True, text=True,
                             env={**os.environ, "SNUG_SOURCE_ROOT": str(ROOT), variable: str(count)})
     print(f"{'ok  ' if result.returncode == 0 else 'FAIL'} {name}, {variable}={count}: {time.time() - start:.0f} s", flush=True)
+    for line in (result.stdout + result.stderr).splitlines():
+        if re.search(r"\d+ (of \d+ )?(runs|cut-overs|histories|dry documents)", line):
+            print("     " + line)
     if result.returncode:
         print(result.stdout[-2000:] + result.stderr[-2000:])
     return result.returncode == 0
@@ -89,6 +96,7 @@ def main():
     parser.add_argument("--plans", type=int, default=1000000)
     parser.add_argument("--dry", type=int, default=1000000)
     parser.add_argument("--pages", type=int, default=10000)
+    parser.add_argument("--ladder", default="cut_overs,faults,neighbours")
     parser.add_argument("--slack", type=int, default=256 << 10)
     arguments = parser.parse_args()
     build = arguments.build.resolve()
@@ -99,6 +107,12 @@ def main():
         good &= run_test(build, "generate_test_memory", "SNUG_DRY_DOCUMENTS", arguments.dry)
     if arguments.pages:
         good &= pages(build, arguments.pages, arguments.slack)
+    programs = {"cut_overs": "generate_test_ladder", "faults": "generate_test_ladder_faults", "neighbours": "generate_test_neighbours"}
+    wanted = [] if arguments.ladder in ("", "0") else arguments.ladder.split(",")
+    for name in wanted:
+        if name not in programs:
+            parser.error(f"--ladder: {name} is none of {', '.join(programs)}")
+        good &= run_test(build, programs[name], "SNUG_EXHAUSTIVE", 1)
     sys.exit(0 if good else 1)
 
 

@@ -96,26 +96,27 @@ enum snug_status snug_ladder_request(struct snug_ladder *ladder, struct snug_run
 
 /* ---- events ---- */
 
-uint64_t snug_ladder_free_of_device(struct snug_ladder *ladder)
+bool snug_ladder_free_of_device(struct snug_ladder *ladder, uint64_t *bytes)
 {
-    uint64_t bytes = 0;
     const struct snug_device *first = ladder->options.devices[1];
-    enum snug_status status =
-        ladder->options.device_count ? first->free_bytes(first, &bytes, NULL) : SNUG_STATUS_OK;
+    if (!ladder->options.device_count)
+        return false;
+    enum snug_status status = first->free_bytes(first, bytes, NULL);
     ladder->gone |= status == SNUG_STATUS_DEVICE_LOST && !ladder->lost;
-    return status ? 0 : bytes;
+    return status == SNUG_STATUS_OK;
 }
 
 void snug_ladder_tell(struct snug_ladder *ladder, struct snug_event event)
 {
     const struct snug_answering *first = ladder->answer_count ? ladder->answers[0] : NULL;
+    uint64_t free_bytes;
     if (!ladder->options.event)
         return;
     event.document = first ? first->request.name : ladder->begins;
     event.number = first ? first->number : ladder->documents;
     event.token = first ? first->out->count : 0;
     event.step = (int64_t)(ladder->stats.runs + (ladder->stands ? ladder->session.runs : 0));
-    event.free_bytes = snug_ladder_free_of_device(ladder);
+    event.free_bytes = snug_ladder_free_of_device(ladder, &free_bytes) ? free_bytes : 0;
     event.documents = ladder->answer_count;
     ladder->options.event(ladder->options.event_context, &event);
 }
@@ -173,6 +174,8 @@ static enum snug_status hold(struct snug_ladder *ladder, const struct snug_placi
 static bool is_valid(const struct snug_ladder *ladder, const struct snug_placing *placing)
 {
     bool valid = true;
+    if (ladder->options.unchecked)
+        return true;
     for (int space = 1; space <= placing->device_count; space++)
         valid = valid && ladder->valid[space];
     return valid || ladder->options.unchecked;

@@ -88,6 +88,7 @@ struct snug_ladder_options {
     /* Told of what happens. May be NULL. */
     void (*event)(void *context, const struct snug_event *event);
     void *event_context;
+    bool unchecked; /* tests: a device's kernels are not checked before it is used */
 };
 
 struct snug_ladder {
@@ -153,7 +154,7 @@ void snug_ladder_end(struct snug_ladder *ladder, struct snug_answering *answer);
 uint64_t snug_ladder_runs(const struct snug_ladder *ladder);
 uint64_t snug_ladder_takes(const struct snug_ladder *ladder);
 
-struct snug_ladder_memory snug_ladder_memory(const struct snug_ladder *ladder);
+struct snug_ladder_memory snug_ladder_memory(struct snug_ladder *ladder);
 /* How the memory that is free or ours moves, and when it will be less than this rung needs. */
 struct snug_pressure_trend snug_ladder_trend(const struct snug_ladder *ladder);
 

@@ -114,8 +114,8 @@ enum snug_status snug_ladder_boundary(struct snug_ladder *ladder, struct snug_er
             o->devices[space]->mark(o->devices[space], ladder->documents, -1);
     if (!o->device_count)
         return SNUG_STATUS_OK;
-    uint64_t free_bytes = snug_ladder_free_of_device(ladder);
-    if (!ladder->gone && !ladder->lost)
+    uint64_t free_bytes;
+    if (snug_ladder_free_of_device(ladder, &free_bytes))
         snug_ladder_watch(ladder, free_bytes);
     if (ladder->lost && (ladder->documents >= ladder->try_at || !ladder->stands))
         snug_ladder_try_reset(ladder);

@@ -20,7 +20,8 @@ static inline size_t snug_ladder_watermark(uint64_t all_bytes)
 
 bool snug_ladder_has_device(const struct snug_ladder *ladder); /* the rung uses one */
 bool snug_ladder_same_weights(const struct snug_placing *a, const struct snug_placing *b);
-uint64_t snug_ladder_free_of_device(struct snug_ladder *ladder);  /* 0: not known */
+/* The first device's; false: there is none, or it does not answer. A loss is remembered. */
+bool snug_ladder_free_of_device(struct snug_ladder *ladder, uint64_t *bytes);
 size_t snug_ladder_bytes_taken(const struct snug_ladder *ladder); /* by the rung */
 /* Enters the first rung from `index` on that fits and works; none is entered now. cause: why the
  * one before was left. Errors: DOES_NOT_FIT, DEVICE, DEVICE_LOST, MEMORY. */

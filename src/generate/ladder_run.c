@@ -209,11 +209,10 @@ void snug_ladder_end(struct snug_ladder *ladder, struct snug_answering *answer)
 
 /* ---- watching ---- */
 
-struct snug_ladder_memory snug_ladder_memory(const struct snug_ladder *ladder)
+struct snug_ladder_memory snug_ladder_memory(struct snug_ladder *ladder)
 {
     struct snug_ladder_memory memory = {.known = false};
-    const struct snug_device *device = ladder->options.devices[1];
-    if (!ladder->options.device_count || device->free_bytes(device, &memory.free_bytes, NULL))
+    if (!snug_ladder_free_of_device(ladder, &memory.free_bytes))
         return memory;
     memory.known = true;
     memory.our_bytes = snug_ladder_ours(ladder, 1);

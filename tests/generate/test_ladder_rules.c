@@ -145,7 +145,7 @@ static void test_elastic(void **state)
     assert_true(weights < resident);
     expect_on(&s, SNUG_RUNG_RESIDENT, 1);
     assert_int_equal(snug_sim_figures(s.device).ours, weights);
-    assert_int_equal(snug_sim_figures(s.device).peak_ours, resident);
+    assert_int_equal(s.ladder.stats.peak_bytes[1], resident);
     assert_true(find_event(&s.history, SNUG_EVENT_KIND_GIVE)->bytes > 0);
     /* refused at the very moment */
     const struct snug_sim_fault fault = {.call = SNUG_SIM_CALL_TAKE, .at = 1, .count = 1};

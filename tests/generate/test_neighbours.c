@@ -18,10 +18,11 @@ static int64_t how_many(int64_t sample, int64_t slow, int64_t all)
 /* Moves made up as a document goes on. */
 struct neighbour {
     uint32_t seed;
-    uint64_t capacity;
+    uint64_t capacity; /* for us and the others; */
+    uint64_t beyond;   /* of the device beside it, which is always taken */
     bool failures;
     uint32_t calm;                         /* documents to one at whose start something changes */
-    uint64_t at_start[MOST_DOCUMENTS + 1]; /* what others held as a document began */
+    uint64_t at_start[MOST_DOCUMENTS + 1]; /* what others held as a document began; [0]: the last */
 };
 
 static uint32_t below(uint32_t *seed, uint32_t limit)
@@ -58,11 +59,13 @@ static void on_mark(void *context, const struct snug_device *device, int64_t doc
 {
     struct neighbour *n = context;
     if (below(&n->seed, token < 0 ? n->calm : 12) == 0)
-        snug_sim_neighbour(device, some_bytes(n));
+        snug_sim_neighbour(device, n->beyond + some_bytes(n));
     if (n->failures && below(&n->seed, 5 * n->calm) == 0)
         strike(n, device);
+    if (token < 0)
+        n->at_start[0] = snug_sim_figures(device).neighbour - n->beyond;
     if (token < 0 && document <= MOST_DOCUMENTS)
-        n->at_start[document] = snug_sim_figures(device).neighbour;
+        n->at_start[document] = n->at_start[0];
 }
 
 /* ---- true arithmetic ---- */
@@ -94,11 +97,13 @@ static struct snug_rung_request request_for(const struct snug_ladder_options *o,
 
 /* The first rung that fits beside a neighbour. */
 static int required_place(const struct snug_ladder_options *o, const struct snug_model *model,
-                          uint64_t capacity, uint64_t neighbour)
+                          uint64_t capacity, uint64_t neighbour, uint64_t spare,
+                          struct snug_rung_known *known)
 {
-    uint64_t spare = neighbour ? capacity / 32 : 0, left = capacity - neighbour;
-    const struct snug_rung_request r =
-        request_for(o, model, (size_t)(left > spare ? left - spare : 0));
+    uint64_t grain = o->devices[1]->granularity;
+    uint64_t left = (capacity - neighbour) / grain * grain; /* as the device tells it */
+    struct snug_rung_request r = request_for(o, model, (size_t)(left > spare ? left - spare : 0));
+    r.known = known;
     for (int rung = 0; rung < SNUG_RUNG_COUNT; rung++) {
         struct snug_rung_plan plan;
         struct snug_error error;
@@ -131,7 +136,8 @@ static void check_rungs(const struct snug_ladder_options *o, const struct world 
 {
     int low = 0;
     for (int i = 0; i < count; i++) {
-        int required = required_place(o, w->model, n->capacity, n->at_start[i + 1]);
+        int required =
+            required_place(o, w->model, n->capacity, n->at_start[i + 1], o->watermark_bytes, NULL);
         low = place_of(texts[i].rung) > required ? low + 1 : 0;
         tally->low += low > 0;
         if (low > 1)
@@ -148,7 +154,7 @@ static void run_history(const struct world *w, int64_t number, struct text (*wan
     static struct text texts[MOST_DOCUMENTS];
     struct asked asked[MOST_DOCUMENTS];
     struct neighbour n = {.seed = (uint32_t)number * 2654435761u + 1, .calm = 2};
-    struct snug_sim_options sim = sim_options(SIM_BYTES);
+    const struct snug_sim_options sim = sim_options(SIM_BYTES);
     const struct snug_device *device;
     struct snug_ladder ladder;
     struct snug_error error;
@@ -162,14 +168,15 @@ static void run_history(const struct world *w, int64_t number, struct text (*wan
     o.forced = false;
     o.session.slots = slots;
     o.elastic = below(&n.seed, 2);
-    n.capacity = sim.capacity_bytes =
+    o.unchecked = number % 8;
+    n.capacity =
         resident_bytes(&o, w->model) / 10 * (10 + below(&n.seed, 4)) / SIM_GRAIN * SIM_GRAIN;
-    snug_sim_close(device);
-    assert_ok(snug_sim_open(&sim, snug_allocator_heap(), &device, &error));
-    o.devices[1] = device;
+    n.beyond = SIM_BYTES - n.capacity; /* the warm-up takes more than this small model */
+    o.watermark_bytes = n.capacity / 32;
     for (int i = 0; i < count; i++)
         asked[i] = asked_usually(below(&n.seed, MOST_CUT + 1), 1 + below(&n.seed, MOST_NEW));
     assert_ok(snug_ladder_open(&ladder, w->model, &o, snug_allocator_heap(), &error));
+    snug_sim_neighbour(device, n.beyond);
     snug_sim_on_mark(device, on_mark, &n);
     read_together(&ladder, w, asked, count, texts);
     for (int i = 0; i < count; i++) {
@@ -207,6 +214,55 @@ static void test_histories(void **state)
     for (int r = 0; r < SNUG_RUNG_COUNT; r++)
         print_message(" %s %lld", snug_rung_name((enum snug_rung)r), (long long)tally.rungs[r]);
     print_message("; %lld waited a document for a better one\n", (long long)tally.low);
+    close_world(&w);
+}
+
+/* A plan from what was remembered is the plan made anew. */
+static void test_remembered(void **state)
+{
+    (void)state;
+    struct world w = open_world("tests/golden/internvl/hf-a", 1);
+    const struct snug_device *one = open_sim(SIM_BYTES, false), *two = open_sim(SIM_BYTES, false);
+    uint32_t seed = 5;
+    for (int devices = 1; devices <= 2; devices++) {
+        struct snug_rung_known known = {.allocator = snug_allocator_heap()};
+        struct snug_ladder_options o = ladder_options(&w, MOST_NEW, one, "cpu");
+        o.session.slots = 3;
+        o.speeds[0] = (struct snug_speed){.read_gbs = 20, .f32_gflops = 50, .int8_gops = 200};
+        o.speeds[1] = o.speeds[2] = (struct snug_speed){
+            .read_gbs = 900, .f32_gflops = 14000, .int8_gops = 56000, .link_gbs = 2};
+        uint64_t most = resident_bytes(&o, w.model) * 3 / 2;
+        for (int i = 0; i < (getenv("SNUG_SLOW") ? 10 : 60); i++) {
+            struct snug_rung_request r =
+                request_for(&o, w.model, (size_t)(most / 4096 * below(&seed, 4096)));
+            r.devices[2] = two;
+            r.device_count = devices;
+            r.free_bytes[2] = (size_t)(most / 4096 * below(&seed, 4096));
+            r.granularity[2] = SIM_GRAIN;
+            for (int rung = 0; rung < SNUG_RUNG_COUNT; rung++) {
+                struct snug_rung_plan anew, recalled;
+                struct snug_error error;
+                r.known = NULL;
+                assert_ok(snug_rung_plan(&r, (enum snug_rung)rung, &anew, &error));
+                r.known = &known;
+                assert_ok(snug_rung_plan(&r, (enum snug_rung)rung, &recalled, &error));
+                const struct snug_placing *a = &anew.placing, *b = &recalled.placing;
+                if (anew.applies != recalled.applies || anew.fits != recalled.fits ||
+                    anew.slots != recalled.slots || anew.staging_bytes != recalled.staging_bytes ||
+                    memcmp(anew.need_bytes, recalled.need_bytes, sizeof anew.need_bytes) ||
+                    memcmp(anew.weight_bytes, recalled.weight_bytes, sizeof anew.weight_bytes) ||
+                    a->host_units != b->host_units || a->split != b->split ||
+                    a->kv_on_host != b->kv_on_host || a->decode_on_host != b->decode_on_host ||
+                    a->rest_on_host != b->rest_on_host)
+                    fail_msg("%d devices, request %d, %s: another plan", devices, i,
+                             snug_rung_name((enum snug_rung)rung));
+            }
+        }
+        assert_true(known.count > 10);
+        snug_rung_known_free(&known);
+    }
+    snug_sim_close(one);
+    snug_sim_close(two);
     close_world(&w);
 }
 
@@ -301,7 +357,10 @@ static void test_dry(void **state)
     (void)state;
     static int32_t ids[DRY_TILES * 256 + DRY_TEXT];
     int64_t documents = how_many(2000, 200, 1000000), rungs[SNUG_RUNG_COUNT] = {0};
-    struct neighbour n = {.seed = 99, .capacity = v100.capacity_bytes, .failures = true, .calm = 6};
+    struct neighbour n = {.seed = 99, .capacity = v100.capacity_bytes, .calm = 6};
+    struct snug_rung_known known = {.allocator = snug_allocator_heap()};
+    int64_t waited = 0;
+    int low = 0;
     struct snug_model *model = outline_8b();
     const struct snug_device *device;
     struct snug_ladder ladder;
@@ -314,19 +373,33 @@ static void test_dry(void **state)
     assert_ok(snug_ladder_open(&ladder, model, &o, snug_allocator_heap(), &error));
     snug_sim_on_mark(device, on_mark, &n);
     for (int64_t i = 0; i < documents; i++) {
-        rungs[read_dry(&ladder, ids, &n, i + 1)]++;
+        n.failures = i >= documents / 2;
+        enum snug_rung rung = read_dry(&ladder, ids, &n, i + 1);
+        rungs[rung]++;
         const struct snug_sim_figures f = snug_sim_figures(device);
+        if (!n.failures) { /* nothing is refused if all is planned; no rung is too low for long */
+            int required = required_place(&o, model, n.capacity, n.at_start[0],
+                                          n.at_start[0] ? (uint64_t)256 << 20 : 0, &known);
+            low = place_of(rung) > required ? low + 1 : 0;
+            waited += low > 0;
+            if (f.refused || low > 1)
+                fail_msg("document %lld: on %s instead of %s for %d documents, %llu refusals",
+                         (long long)i + 1, snug_rung_name(rung),
+                         snug_rung_name((enum snug_rung)required), low,
+                         (unsigned long long)f.refused);
+        }
         if (f.ours + f.neighbour > n.capacity || f.peak_ours > n.capacity)
             fail_msg("document %lld: more is held than there is", (long long)i + 1);
     }
     const struct snug_sim_figures f = snug_sim_figures(device);
     print_message("%lld dry documents of 8B in %.1f s: %llu moves down, %llu up, %llu losses, %llu "
-                  "refusals, high-water mark %llu of %llu; by rung:",
+                  "refusals, %lld waited for a better rung, high-water mark %llu of %llu; by rung:",
                   (long long)documents, (snug_clock_ms() - start) / 1e3,
                   (unsigned long long)ladder.stats.downs, (unsigned long long)ladder.stats.ups,
-                  (unsigned long long)f.losses, (unsigned long long)f.refused,
+                  (unsigned long long)f.losses, (unsigned long long)f.refused, (long long)waited,
                   (unsigned long long)f.peak_ours, (unsigned long long)n.capacity);
     print_rungs(rungs);
+    snug_rung_known_free(&known);
     snug_ladder_close(&ladder);
     close_sim(device);
     snug_model_free(model);
@@ -335,6 +408,7 @@ static void test_dry(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_remembered),
         cmocka_unit_test(test_histories),
         cmocka_unit_test(test_dry),
     };
