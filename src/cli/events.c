@@ -98,8 +98,15 @@ void snug_event_note(const struct snug_event *event, char note[SNUG_ERROR_MESSAG
     switch (event->kind) {
     case SNUG_EVENT_KIND_DOWN:
     case SNUG_EVENT_KIND_UP:
-        snprintf(note, SNUG_ERROR_MESSAGE_BYTES, "%s%s -> %s: %s (%.0f ms)", where, from, to,
-                 event->why, event->ms);
+        if (!event->bytes)
+            snprintf(note, SNUG_ERROR_MESSAGE_BYTES, "%s%s is left, for no other rung: %s", where,
+                     from, event->why);
+        else if (event->from == event->to) /* other layers on the host, fewer documents at once */
+            snprintf(note, SNUG_ERROR_MESSAGE_BYTES, "%s%s, placed anew: %s (%.0f ms)", where, to,
+                     event->why, event->ms);
+        else
+            snprintf(note, SNUG_ERROR_MESSAGE_BYTES, "%s%s -> %s: %s (%.0f ms)", where, from, to,
+                     event->why, event->ms);
         break;
     case SNUG_EVENT_KIND_RETRY:
         snprintf(note, SNUG_ERROR_MESSAGE_BYTES, "%s%s could not be entered: %s", where, to,

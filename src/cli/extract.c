@@ -454,8 +454,11 @@ static int read_documents(struct run *run)
     snug_summary_put_memory(&run->bar, run->reader);
     if (finish_reports(run, &error))
         return snug_cli_fail_as(1, &error);
-    if (gave_up)
+    if (gave_up) {
+        snug_error_prefix(&failure, status, "ended after %zu of %zu documents, without a fallback",
+                          run->bar.done, run->inputs.count);
         return snug_cli_fail_as(5, &failure);
+    }
     if (status == SNUG_STATUS_INTERRUPTED) {
         fprintf(stderr, "snug: interrupted; %zu of %zu documents are finished%s%s\n", run->bar.done,
                 run->inputs.count, settings.output ? " and written to " : "",

@@ -178,7 +178,7 @@ static bool is_valid(const struct snug_ladder *ladder, const struct snug_placing
         return true;
     for (int space = 1; space <= placing->device_count; space++)
         valid = valid && ladder->valid[space];
-    return valid;
+    return valid || ladder->options.unchecked;
 }
 
 /* Every kernel of a device that the program uses runs once, before anything depends on it. */
@@ -206,12 +206,15 @@ static enum snug_status enter(struct snug_ladder *ladder, int index,
     session.slots = plan->slots;
     snug_session_init(&ladder->session, ladder->model, &session, ladder->allocator);
     ladder->session.stats = ladder->stats.memory;
-    enum snug_status status = hold(ladder, &plan->placing, fresh, error);
-    if (!status && !is_valid(ladder, &plan->placing)) {
+    enum snug_status status = SNUG_STATUS_OK;
+    if (!is_valid(ladder, &plan->placing)) {
+        drop_weights(ladder); /* while nothing is held there is room for it */
         status = snug_session_plan(&ladder->session, o->tokens, o->tiles, error);
         if (!status)
             status = validate(ladder, error);
     }
+    if (!status)
+        status = hold(ladder, &plan->placing, fresh, error);
     if (!status)
         status = snug_session_reserve(&ladder->session, o->tokens, o->tiles, error);
     if (status) {
@@ -522,6 +525,11 @@ enum snug_status snug_ladder_step_down(struct snug_ladder *ladder, enum snug_sta
     snprintf(why, sizeof why, "%s", error->message);
     snug_ladder_note_cause(ladder, cause);
     if (ladder->options.no_fallback) {
+        snug_ladder_tell(ladder, (struct snug_event){.kind = SNUG_EVENT_KIND_DOWN,
+                                                     .from = ladder->plan.rung,
+                                                     .to = ladder->plan.rung,
+                                                     .cause = cause,
+                                                     .why = why});
         if (!ladder->stands)
             end_all(ladder, cause, error);
         return cause;

@@ -27,7 +27,7 @@
 
 enum snug_event_kind {
     SNUG_EVENT_KIND_START, /* the first rung was entered: to */
-    SNUG_EVENT_KIND_DOWN,  /* from one rung to a lower one, or away from all (to == from) */
+    SNUG_EVENT_KIND_DOWN,  /* from one rung to a lower one, or away from all (bytes 0) */
     SNUG_EVENT_KIND_UP,    /* and back */
     SNUG_EVENT_KIND_RETRY, /* a rung (to) was to be entered and could not */
     SNUG_EVENT_KIND_GIVE,  /* memory given back between documents */
@@ -84,6 +84,7 @@ struct snug_ladder_options {
     struct snug_speed speeds[SNUG_MAX_SPACES];
     struct snug_session_options session; /* slots: as many documents as are wanted at once */
     int64_t tokens, tiles;               /* of the largest document */
+    bool unchecked; /* tests: a device's kernels are not compared with the reference first */
     /* Told of what happens. May be NULL. */
     void (*event)(void *context, const struct snug_event *event);
     void *event_context;

@@ -243,7 +243,7 @@ static void tell_alert(struct snug_ladder *ladder, const struct snug_pressure_tr
     char why[SNUG_LADDER_TEXT_BYTES], have[24], less[24], need[24];
     snprintf(why, sizeof why,
              "at this rate the device's memory is short in about %lld documents: %s are free or "
-             "ours, %s less with each document, and %s needs %s",
+             "ours, %s less with each document; %s needs %s, what has to stay free included",
              (long long)trend->documents, snug_format_bytes(trend->last_bytes, have),
              snug_format_bytes((uint64_t)-trend->slope_bytes, less),
              snug_rung_name(ladder->plan.rung), snug_format_bytes(need_of(ladder), need));

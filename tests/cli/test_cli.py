@@ -20,6 +20,7 @@ import tempfile
 import time
 import zlib
 from pathlib import Path
+from xml.etree import ElementTree
 
 SNUG = str(Path(sys.argv[1]).resolve())
 ROOT = Path(os.environ.get("SNUG_SOURCE_ROOT", ".")).resolve()
@@ -536,6 +537,9 @@ def plans_stream(_):
     assert hybrid["decode_on_host"] == (hybrid["time"]["host_ms"] > 1), hybrid
     small = plan("--device", "sim:12MiB")  # the embedded model, on what it does not fit
     assert small["rung"] not in ("resident", "cpu") and small["peak_bytes"] <= 12 << 20, small["rung"]
+    for device in ("sim:4MiB", "sim:12MiB", "sim:32MiB", "sim:12MiB,sim:8MiB"):  # what extract does
+        row, = rows_of(snug("extract", SAMPLES / "receipt-01.png", "--device", device, *SHORT).stdout)
+        assert row["rung"] == plan("--device", device, *SHORT)["rung"], (device, row["rung"])
     whole, part = (plan("--device", "sim:64MiB", "--ladder", ladder)["rungs"][0]["host_units"] for ladder in ("stream", "stream,cpu"))
     assert whole > part == 1, (whole, part)  # as extract takes it: a single one is forced
     two = plan("-m", "internvl3-8b", "--quantize", "q8", "--device", "sim:6GiB,rtx4060-8gb", "--ladder", "resident")
@@ -677,6 +681,135 @@ def memory_report(folder):
     full = snug("extract", documents[0], *SHORT, "--memory-report", "/dev/full")
     expect(full, 1, "/dev/full")
     assert len(rows_of(full.stdout)) == 1  # the row is worth more than the figures
+
+
+def write_script(path, events, **figures):
+    """A device for the embedded model: 24 MiB hold it on resident with 8 to spare."""
+    path.write_text(json.dumps({"memory": "24MiB", "granularity": 65536, **figures, "events": events}))
+    return f"sim:{path}"
+
+
+def answers(text):
+    return [(row["document"], row["status"], row["fields"], row["raw"], row["tokens"]) for row in rows_of(text)]
+
+
+EVENT_KEYS = ["event", "at_ms", "document", "number", "token", "step", "from", "to", "cause", "why", "bytes", "free_bytes",
+              "ms", "documents"]
+TROUBLES = [  # name, events of the script, more options, moves down and up, a word of the notes
+    ("a loss", [{"document": 2, "token": 40, "lose": 0}], [], 1, 1, "token 40: resident -> cpu: "),
+    ("a neighbour", [{"document": 2, "neighbour": "12MiB"}, {"document": 3, "neighbour": 0}], [], 1, 1, "others need memory"),
+    ("a failing launch", [{"document": 1, "token": 3, "fail": "launch"}], [], 1, 0, "resident -> reload: "),
+    ("failing copies", [{"document": 2, "token": 5, "fail": "any", "count": 40}], ["--ladder", "resident,reload,cpu"], 1, None, "could not be entered"),
+    ("a loss, two at once", [{"document": 3, "token": 7, "lose": 1}], ["--parallel", "2"], 1, None, "-> cpu: "),
+]
+
+
+@case
+def a_ladder_run_tells_what_happened(folder):
+    """Whatever the device does, the same answers; and events, rows, summary, report and picture agree on it."""
+    documents = sorted(SAMPLES.glob("receipt*.png"))[:4]
+    plain = answers(snug("extract", *documents).stdout)
+    assert [row[1] for row in plain] == ["ok"] * 4, plain
+    for name, script, more, downs, ups, note in TROUBLES[:2 if "SNUG_SLOW" in os.environ else None]:
+        device = write_script(folder / "device.json", script)
+        log, report, picture = folder / "events.jsonl", folder / "report.json", folder / "run.svg"
+        result = snug("extract", *documents, "--device", device, "--events", log, "--memory-report", report,
+                      "--timeline", picture, *more)
+        expect(result, 0, "4 ok", note, f"moves: {downs} down", "memory of sim:device.json: planned", "memory of the host")
+        assert answers(result.stdout) == plain, name
+        events = rows_of(log.read_text())
+        assert all(list(event) == EVENT_KEYS for event in events), events
+        kinds = [event["event"] for event in events]
+        assert kinds[0] == "start" and kinds.count("down") == downs and ups in (None, kinds.count("up")), (name, events)
+        assert [e["at_ms"] for e in events] == sorted(e["at_ms"] for e in events), events
+        down = events[kinds.index("down")]
+        assert down["document"] in [str(path) for path in documents] and down["from"] != down["to"], down
+        rows = {row["document"]: row for row in rows_of(result.stdout)}
+        if down["token"]:  # moves between documents are no document's
+            assert rows[down["document"]]["moves"][0] == {"token": down["token"], "from": down["from"], "to": down["to"],
+                                                          "why": down["cause"]}, (name, rows[down["document"]]["moves"])
+        figures = json.loads(report.read_text())
+        ladder = figures["ladder"]
+        assert (ladder["down"], ladder["up"]) == (kinds.count("down"), kinds.count("up")), ladder
+        assert sum(rung["documents"] for rung in ladder["rungs"]) == 4 and ladder["moving_ms"] > 0, ladder
+        assert [d["rung"] for d in figures["documents"]] == [row["rung"] for row in rows.values()], (name, figures["documents"])
+        sums = {sum(d["device"].values()) for d in figures["documents"] if d["device"]}
+        assert sums == {24 << 20} or ("--parallel" in more and not sums), (name, sums)  # lost before the first row
+        root = ElementTree.fromstring(picture.read_text())
+        titles = [e.text for e in root.iter("{http://www.w3.org/2000/svg}title")]
+        assert sum(t.startswith(("down ", "up ", "retry ")) for t in titles) == len(kinds) - 1, (name, titles)
+        assert all(any(path.name in t for t in titles) for path in documents), titles
+        assert not [e for e in root.iter() if e.tag.endswith("script")]
+
+
+@case
+def a_ladder_run_says_in_time_that_memory_runs_short(folder):
+    pages = folder / "pages"
+    pages.mkdir()
+    for i in range(40):
+        (pages / f"{i:02}.png").symlink_to(SAMPLES / f"receipt-{i % 10 + 1:02}.png")
+    device = write_script(folder / "d.json", [{"document": i, "neighbour": (i - 1) << 18} for i in range(2, 36)])
+    result = snug("extract", pages, "--max-new-tokens", "1", "--device", device, "--events", folder / "e",
+                  "--memory-report", folder / "r.json")
+    expect(result, 1, "snug: alert: ", "at this rate the device's memory is short in about 8 documents")
+    events = rows_of((folder / "e").read_text())
+    alerts = [e for e in events if e["event"] == "alert"]
+    downs = [e for e in events if e["event"] == "down"]
+    assert len(alerts) == 1 and 5 <= downs[0]["number"] - alerts[0]["number"] <= 10, events
+    trend = json.loads((folder / "r.json").read_text())["ladder"]["trend"]
+    assert trend["falling"] and -1.1 < trend["bytes_a_document"] / (1 << 18) < -0.8, trend
+
+
+@case
+def a_ladder_run_without_fallback(folder):
+    documents = sorted(SAMPLES.glob("receipt*.png"))[:3]
+    device = write_script(folder / "d.json", [{"document": 2, "token": 9, "lose": 0}])
+    result = snug("extract", *documents, "--device", device, "--no-fallback", "--events", folder / "e", "--timeline", folder / "t.svg")
+    expect(result, 5, "ended after 2 of 3 documents, without a fallback", "the device is lost", "is left, for no other rung")
+    rows = rows_of(result.stdout)
+    assert [row["status"] for row in rows] == ["ok", "error"] and rows[1]["error"]["code"] == "device_lost", rows
+    last = rows_of((folder / "e").read_text())[-1]
+    assert (last["event"], last["token"], last["cause"], last["bytes"]) == ("down", 9, "device_lost", 0), last
+    assert last["from"] == last["to"] == "resident", last
+    ElementTree.fromstring((folder / "t.svg").read_text())
+
+
+@case
+def events_and_timeline_files(folder):
+    document, device = SAMPLES / "receipt-01.png", write_script(folder / "d.json", [])
+    for one, other in (("-o", "--events"), ("--memory-report", "--events"), ("--timeline", "-o"), ("--timeline", "--events")):
+        expect(snug("extract", document, one, folder / "x", other, folder / "x", "--device", device), 2, "the same file")
+    expect(snug("extract", document, "--timeline", folder / "x"), 2, "there is no device")
+    for option in ("--events", "--timeline"):
+        lost = snug("extract", document, option, folder / "none/x", "--device", device)
+        expect(lost, 1, "none/x")
+        assert not lost.stdout and "documents:" not in lost.stderr, lost
+        full = snug("extract", document, option, "/dev/full", "--device", device)
+        expect(full, 1, "cannot write /dev/full: No space left")
+        assert rows_of(full.stdout)[0]["status"] == "ok"  # the row is worth more
+    # quiet is about people; the log goes on, on standard error too, and without a device
+    quiet = snug("extract", document, "-q", "--events", "-")
+    expect(quiet, 0)
+    assert [e["event"] for e in rows_of(quiet.stderr)] == ["start"], quiet.stderr
+    elastic = snug("extract", document, document, "--elastic", "--device", device, "--events", folder / "e")
+    expect(elastic, 0, "given back: nothing is being read")
+    assert elastic.stderr.count("given back") == 1, elastic.stderr
+    assert [e["event"] for e in rows_of((folder / "e").read_text())] == ["start", "give", "give"]
+
+
+@case
+def a_killed_run_leaves_its_events(folder):
+    log = folder / "events.jsonl"
+    device = write_script(folder / "d.json", [{"document": 1, "token": 5, "lose": 0}])
+    process = subprocess.Popen([SNUG, "extract", str(SAMPLES), "-o", str(folder / "out.jsonl"), "--device", device, "--events", str(log)],
+                               stderr=subprocess.DEVNULL)
+    deadline = time.time() + 60
+    while time.time() < deadline and not (log.exists() and '"down"' in log.read_text()):
+        time.sleep(0.01)
+    process.kill()
+    process.wait(timeout=60)
+    assert [e["event"] for e in rows_of(log.read_text())][:2] == ["start", "down"]
+    assert not (folder / "out.jsonl").exists()
 
 
 def contents(folder):
