@@ -174,8 +174,6 @@ static enum snug_status hold(struct snug_ladder *ladder, const struct snug_placi
 static bool is_valid(const struct snug_ladder *ladder, const struct snug_placing *placing)
 {
     bool valid = true;
-    if (ladder->options.unchecked)
-        return true;
     for (int space = 1; space <= placing->device_count; space++)
         valid = valid && ladder->valid[space];
     return valid || ladder->options.unchecked;
