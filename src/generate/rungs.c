@@ -95,21 +95,23 @@ static struct snug_rung_candidate *recall(const struct snug_rung_request *reques
     return NULL;
 }
 
-/* If there is no memory for it, it is worked out again next time. */
-static void remember(const struct snug_rung_request *request, const struct snug_rung_candidate *c)
+static enum snug_status remember(const struct snug_rung_request *request,
+                                 const struct snug_rung_candidate *c, struct snug_error *error)
 {
     struct snug_rung_known *known = request->known;
-    if (known && known->count == known->capacity) {
+    if (!known)
+        return SNUG_STATUS_OK;
+    if (known->count == known->capacity) {
         int capacity = known->capacity ? 2 * known->capacity : 32;
         struct snug_rung_candidate *grown =
             snug_realloc_array(known->allocator, known->items, (size_t)capacity, sizeof *grown);
         if (!grown)
-            return;
+            return snug_error_memory(error, (size_t)capacity * sizeof *grown, "the rungs' plans");
         known->items = grown;
         known->capacity = capacity;
     }
-    if (known)
-        known->items[known->count++] = *c;
+    known->items[known->count++] = *c;
+    return SNUG_STATUS_OK;
 }
 
 void snug_rung_known_free(struct snug_rung_known *known)
@@ -137,9 +139,7 @@ static enum snug_status examine(const struct snug_rung_request *request,
         out->work_bytes[space] = session.placed.peak_bytes[space];
     out->staging_bytes = 2 * session.placed.staging_bytes[1];
     snug_session_free(&session);
-    if (!status)
-        remember(request, out);
-    return status;
+    return status ? status : remember(request, out, error);
 }
 
 /* Fills what the plan's placing and slots take. */
