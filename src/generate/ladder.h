@@ -88,7 +88,6 @@ struct snug_ladder_options {
     /* Told of what happens. May be NULL. */
     void (*event)(void *context, const struct snug_event *event);
     void *event_context;
-    bool unchecked; /* tests: a device's kernels are not checked before it is used */
 };
 
 struct snug_ladder {
