@@ -200,8 +200,9 @@ void snug_ladder_end(struct snug_ladder *ladder, struct snug_answering *answer)
     forget(ladder, answer);
     if (answer->over && !answer->status) {
         ladder->stats.documents[answer->rung]++;
-        if (!answer->move_count && answer->rung != SNUG_RUNG_CPU)
-            ladder->backoff = 0; /* the device works */
+        if (!answer->move_count && answer->rung != SNUG_RUNG_CPU &&
+            ladder->documents >= ladder->try_at)
+            ladder->backoff = 0; /* the device works, as far up as it was tried */
     }
     snug_answering_free(answer);
     rest(ladder);
