@@ -100,6 +100,12 @@ static enum snug_status validate(const struct world *w, const struct snug_ops *o
     return validate_on(w, w->device, ops, error);
 }
 
+/* Under a sanitizer every sixth of a sweep: each run is the same code. */
+static uint64_t stride(void)
+{
+    return getenv("SNUG_SLOW") ? 6 : 1;
+}
+
 /* ---- what is right passes ---- */
 
 static void list_variants(const struct world *w)
@@ -125,7 +131,7 @@ static void test_true_ops(void **state)
         struct snug_error error;
         open_world(&w, i);
         for (size_t b = 0; b < count; b++) {
-            if (!backends[b].runnable)
+            if (!backends[b].runnable || (stride() > 1 && backends[b].ops != snug_ops_find(NULL)))
                 continue;
             double start = snug_clock_ms();
             enum snug_status status = validate(&w, backends[b].ops, &error);
@@ -313,6 +319,8 @@ static void test_wrong_ops(void **state)
         for (int n = 0; n < HARM_COUNT * OP_COUNT; n++) {
             struct snug_error error;
             const char *name;
+            if ((n + i) % (int)((stride() + 1) / 2)) /* each op in some world all the same */
+                continue;
             char expected[64];
             struct snug_ops ops = with_flipped(n / HARM_COUNT, &name);
             harm_with((enum harm)(n % HARM_COUNT));
@@ -381,7 +389,7 @@ static void test_every_result(void **state)
     struct snug_device device = *w.device;
     device.copy = tampering_copy;
     tampering.real = w.device;
-    for (tampering.at = 1;; tampering.at++) {
+    for (tampering.at = 1;; tampering.at += stride()) {
         tampering.number = 0;
         enum snug_status status = validate_on(&w, &device, snug_ops_ref(), &error);
         if (tampering.number < tampering.at) {
@@ -405,7 +413,7 @@ static void sweep_faults(const struct world *w, enum snug_sim_call call, bool lo
     assert_ok(validate(w, snug_ops_ref(), &error));
     uint64_t calls = snug_sim_figures(w->device).calls[call] - before;
     assert_true(calls > 0);
-    for (uint64_t at = 1; at <= calls; at += 1 + (at > 20 ? calls / 20 : 0)) {
+    for (uint64_t at = 1; at <= calls; at += stride() + (at > 20 ? calls / 20 : 0)) {
         const struct snug_sim_fault fault = {.call = call, .at = at, .count = 1, .lose = lose};
         bool take = call == SNUG_SIM_CALL_TAKE || call == SNUG_SIM_CALL_TAKE_HOST;
         enum snug_status expected = lose   ? SNUG_STATUS_DEVICE_LOST
@@ -445,7 +453,7 @@ static void test_allocations(void **state)
     struct world w;
     struct snug_error error;
     open_world(&w, MLLAMA);
-    for (uint64_t fail_at = 1;; fail_at++) {
+    for (uint64_t fail_at = 1;; fail_at += stride()) {
         struct snug_counting_allocator counting;
         snug_counting_allocator_init(&counting, snug_allocator_heap(), fail_at);
         enum snug_status status = snug_validate_device(
