@@ -299,8 +299,8 @@ static void print_end(const struct rehearsal *r, double ms)
            " retries\n",
            (long long)settings.documents, (long long)r->failed, (long long)r->moved, s->downs,
            s->ups, s->retries);
-    printf("high-water mark %s of %s; unused in our region at its peak %.2f %%; %" PRIu64
-           " regions taken after the start\n",
+    printf("high-water mark %s of %s; unused in our region at its peak %.2f %%;\n"
+           "%" PRIu64 " regions taken after the start\n",
            snug_format_bytes(r->most_ours, most), snug_format_bytes(capacity, bytes),
            100 * fragmentation(r), snug_ladder_takes(&r->ladder));
     for (int i = 0; i < SNUG_RUNG_COUNT; i++)

@@ -797,6 +797,40 @@ def events_and_timeline_files(folder):
     assert [e["event"] for e in rows_of((folder / "e").read_text())] == ["start", "give", "give"]
 
 
+def rehearse(*arguments, code=0):
+    result = snug("rehearse", "--json", *arguments)
+    expect(result, code)
+    *documents, end = [json.loads(line) for line in result.stdout.splitlines()]
+    assert end["documents"] == len(documents) and end["high_water_bytes"] <= end["capacity_bytes"], end
+    return documents, end
+
+
+@case
+def rehearses(folder):
+    """What is rehearsed is what was planned, to the byte, for the models that this is all about."""
+    for model in (["-m", "internvl3-8b"], ["-m", "llama-3.2-11b-vision", "--quantize-skip", "vision"]):
+        machine = [*model, "--quantize", "q8", "--device", "sim:v100-16gb"]
+        documents, end = rehearse(*machine, "-n", "2" if "SNUG_SLOW" in os.environ else "20", "--tokens", "30")
+        assert {d["rung"] for d in documents} == {"resident"} and not end["failed"] and not end["moved"], end
+        assert end["high_water_bytes"] == on_rung(plan(*machine), "resident")["device_bytes"], end
+        assert end["regions_taken_after_start"] == 0, end
+    device = write_script(folder / "shared.json", [{"document": 2, "neighbour": "12MiB"}, {"document": 3, "neighbour": 0},
+                                                   {"document": 6, "token": 9, "lose": 0}])
+    documents, end = rehearse("--device", device, "-n", "8", "--tokens", "20")
+    assert [d["rung"] for d in documents][5:7] == ["cpu", "reload"] and not end["failed"], documents
+    assert documents[1]["rung"] != "resident" == documents[0]["rung"], documents
+    assert {"token": 9, "from": "resident", "to": "cpu", "why": "device_lost"} in documents[5]["moves"], documents
+    table = snug("rehearse", "--device", device, "-n", "8", "--tokens", "20")
+    expect(table, 0)
+    assert "token 9: resident -> cpu (device_lost)" in table.stdout and "8 documents, 0 failed" in table.stdout, table.stdout
+    assert max(map(len, table.stdout.splitlines())) <= 80, table.stdout
+    expect(snug("rehearse", "--device", "cpu"), 2, "sim:v100-16gb")
+    expect(snug("rehearse", "--device", "v100-16gb"), 2, "--device sim:v100-16gb rehearses it")
+    expect(snug("rehearse", "--ladder", "attic"), 2, "not 'attic'")
+    expect(snug("rehearse", "a.png"), 2, "documents are made up")
+    expect(snug("rehearse", "--device", "sim:4MiB", "--ladder", "resident"), 4, "resident needs", "of 4.00 MiB")
+
+
 @case
 def a_killed_run_leaves_its_events(folder):
     log = folder / "events.jsonl"
