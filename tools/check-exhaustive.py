@@ -9,8 +9,8 @@
 3. --pages (10,000): the sample pages, again and again, through the embedded model in one process. Every row must be that
    of the same page read alone; no region and no block may be taken after the start, no heap be kept from document to
    document, and the process' high-water mark must not move by more than --slack (256 KiB) after the first 20 pages.
-4. --ladder (cut_overs, faults, neighbours; 0 for none): the ladder's tests with SNUG_EXHAUSTIVE: every cut-over, every
-   failing call, every refused request of the heap, 10,000 histories of neighbours and 1,000,000 dry documents of 8B.
+4. --ladder (cut_overs, faults, neighbours, nano; 0 for none): the ladder's tests with SNUG_EXHAUSTIVE: every cut-over, every
+   failing call (of the embedded model every 97th), every refused request of the heap, 10,000 histories of neighbours and 1,000,000 dry documents of 8B.
 
 Prints what was done and how long it took; exit code 1 if anything failed.
 Copyright snug contributors. SPDX-License-Identifier: Apache-2.0
@@ -96,7 +96,7 @@ def main():
     parser.add_argument("--plans", type=int, default=1000000)
     parser.add_argument("--dry", type=int, default=1000000)
     parser.add_argument("--pages", type=int, default=10000)
-    parser.add_argument("--ladder", default="cut_overs,faults,neighbours")
+    parser.add_argument("--ladder", default="cut_overs,faults,neighbours,nano")
     parser.add_argument("--slack", type=int, default=256 << 10)
     arguments = parser.parse_args()
     build = arguments.build.resolve()
@@ -107,7 +107,8 @@ def main():
         good &= run_test(build, "generate_test_memory", "SNUG_DRY_DOCUMENTS", arguments.dry)
     if arguments.pages:
         good &= pages(build, arguments.pages, arguments.slack)
-    programs = {"cut_overs": "generate_test_ladder", "faults": "generate_test_ladder_faults", "neighbours": "generate_test_neighbours"}
+    programs = {"cut_overs": "generate_test_ladder", "faults": "generate_test_ladder_faults", "neighbours": "generate_test_neighbours",
+                "nano": "extract_test_reader_ladder"}
     wanted = [] if arguments.ladder in ("", "0") else arguments.ladder.split(",")
     for name in wanted:
         if name not in programs:

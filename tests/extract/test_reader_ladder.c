@@ -7,7 +7,6 @@
 #include "extract/reader.h"
 
 #define DOCUMENTS 5
-#define NEW_TOKENS 60 /* of an answer: enough to move in the middle of it */
 
 static const char *const samples[DOCUMENTS] = {
     "samples/receipt-01.png", "samples/tax-invoice-01.png", "samples/bank-statement-01.png",
@@ -18,7 +17,14 @@ struct world {
     struct snug_folder folder;
     char *raw[DOCUMENTS]; /* what the host's run wrote */
     double confidence[DOCUMENTS];
+    int64_t tokens[DOCUMENTS];
 };
+
+/* Tokens of an answer: enough to move in the middle of it, or all that the model has to say. */
+static int64_t new_tokens(void)
+{
+    return getenv("SNUG_EXHAUSTIVE") ? 400 : 60;
+}
 
 /* Rows as they come. */
 struct run {
@@ -63,6 +69,7 @@ static enum snug_status take(void *context, const struct snug_row *row, struct s
     run->moves[i] = row->move_count;
     if (run->keep) {
         run->keep->raw[i] = strdup(row->raw);
+        run->keep->tokens[i] = row->tokens.output;
         run->keep->confidence[i] = confidence_sum(row);
         return SNUG_STATUS_OK;
     }
@@ -92,7 +99,7 @@ static struct world open_world(void)
     struct world w = {
         .folder = {.path = test_path("models/snug-nano"), .allocator = snug_allocator_heap()}};
     struct snug_reader_options options = snug_reader_options_default();
-    options.max_new_tokens = NEW_TOKENS;
+    options.max_new_tokens = new_tokens();
     struct snug_blob blob = {0};
     struct snug_error error;
     struct run run = {.keep = &w};
@@ -131,7 +138,7 @@ static const struct snug_device *open_sim(uint64_t capacity, const struct snug_s
 static struct snug_reader_options options_of(const struct snug_device *device, const char *rungs)
 {
     struct snug_reader_options options = snug_reader_options_default();
-    options.max_new_tokens = NEW_TOKENS;
+    options.max_new_tokens = new_tokens();
     options.devices[1] = device;
     options.device_count = 1;
     if (rungs)
@@ -139,17 +146,19 @@ static struct snug_reader_options options_of(const struct snug_device *device, c
     return options;
 }
 
+static const char *const all_rungs[] = {"resident",          "kv-offload", "reload",
+                                        "reload-kv-offload", "stream",     "hybrid"};
+#define RUNG_COUNT (sizeof all_rungs / sizeof *all_rungs)
+
 /* On every rung the device holds what the plan said, to the byte. */
 static void test_plan_holds(void **state)
 {
     (void)state;
-    static const char *const rungs[] = {"resident",          "kv-offload", "reload",
-                                        "reload-kv-offload", "stream",     "hybrid"};
     struct world w = open_world();
-    for (size_t i = 0; i < sizeof rungs / sizeof *rungs; i++)
+    for (size_t i = 0; i < RUNG_COUNT; i++)
         for (size_t parallel = 1; parallel <= 3; parallel += 2) {
             const struct snug_device *device = open_sim(64 << 20, NULL, 0);
-            struct snug_reader_options options = options_of(device, rungs[i]);
+            struct snug_reader_options options = options_of(device, all_rungs[i]);
             struct run run = {.world = &w, .last = parallel};
             struct snug_error error;
             size_t planned = 0;
@@ -158,10 +167,10 @@ static void test_plan_holds(void **state)
             assert_int_equal(run.rows, parallel);
             assert_int_equal(run.errors, 0);
             for (size_t d = 0; d < parallel; d++)
-                assert_string_equal(run.rungs[d], rungs[i]);
+                assert_string_equal(run.rungs[d], all_rungs[i]);
             struct snug_sim_figures f = snug_sim_figures(device);
             if (f.peak_ours != planned)
-                fail_msg("%s, %zu at once: planned %zu bytes, held %llu", rungs[i], parallel,
+                fail_msg("%s, %zu at once: planned %zu bytes, held %llu", all_rungs[i], parallel,
                          planned, (unsigned long long)f.peak_ours);
             snug_sim_close(device);
         }
@@ -255,6 +264,87 @@ static void test_no_fallback(void **state)
     close_world(&w);
 }
 
+/* ---- every token, every 97th call ---- */
+
+/* Reads the first document with faults or an event; the same bytes as on the host. */
+static void read_first(const struct world *w, const char *rung, const struct snug_sim_event *event,
+                       const struct snug_sim_fault *fault, const char *what, uint64_t number)
+{
+    const struct snug_device *device = open_sim(64 << 20, event, event ? 1 : 0);
+    char rungs[64];
+    snprintf(rungs, sizeof rungs, "%s,cpu", rung);
+    struct snug_reader_options options = options_of(device, rungs);
+    struct run run = {.world = w, .last = 1};
+    struct snug_error error;
+    if (fault)
+        snug_sim_set_faults(device, fault, 1);
+    enum snug_status status = read_all(w, &options, &run, NULL, &error);
+    if (status || run.rows != 1 || run.errors)
+        fail_msg("%s, %s %llu: %s", rungs, what, (unsigned long long)number,
+                 status ? error.message : "an error row");
+    assert_int_equal(snug_sim_figures(device).ours, 0);
+    snug_sim_close(device);
+}
+
+/* How far apart the runs of a sweep are: all of them only where they are asked for. */
+static uint64_t stride_of(uint64_t count)
+{
+    uint64_t some = getenv("SNUG_SLOW") ? 2 : 8;
+    return getenv("SNUG_EXHAUSTIVE") || count <= some ? 1 : count / some;
+}
+
+/* The device fails, or is lost, before each token of a document, on each rung. */
+static void test_every_token(void **state)
+{
+    (void)state;
+    struct world w = open_world();
+    int64_t tokens = w.tokens[0], stride = (int64_t)stride_of((uint64_t)tokens);
+    uint64_t runs = 0;
+    for (size_t r = 0; r < RUNG_COUNT; r++)
+        for (int64_t token = stride > 1 ? (int64_t)(r % 3) : 0; token < tokens;
+             token += stride, runs++) {
+            const struct snug_sim_event event = {.kind = token % 2 ? SNUG_SIM_EVENT_FAIL
+                                                                   : SNUG_SIM_EVENT_LOSE,
+                                                 .document = 1,
+                                                 .token = token,
+                                                 .call = SNUG_SIM_CALL_LAUNCH,
+                                                 .count = (uint64_t)(token % 2)};
+            read_first(&w, all_rungs[r], &event, NULL, "token", (uint64_t)token);
+        }
+    print_message("snug-nano: %llu runs cut over, of %zu\n", (unsigned long long)runs,
+                  RUNG_COUNT * (size_t)tokens);
+    close_world(&w);
+}
+
+/* Every 97th call of a run fails, or loses the device, in turn. */
+static void test_every_97th_call(void **state)
+{
+    (void)state;
+    struct world w = open_world();
+    uint64_t runs = 0, all = 0;
+    for (size_t r = 0; r < RUNG_COUNT; r++) {
+        const struct snug_device *device = open_sim(64 << 20, NULL, 0);
+        struct snug_reader_options options = options_of(device, all_rungs[r]);
+        struct run run = {.world = &w, .last = 1};
+        struct snug_error error;
+        assert_ok(read_all(&w, &options, &run, NULL, &error));
+        uint64_t calls = snug_sim_figures(device).calls[SNUG_SIM_CALL_ANY];
+        snug_sim_close(device);
+        all += calls / 97;
+        for (uint64_t n = stride_of(calls / 97) > 1 ? r : 0; n < calls / 97;
+             n += stride_of(calls / 97), runs++) {
+            const struct snug_sim_fault fault = {.call = SNUG_SIM_CALL_ANY,
+                                                 .at = 1 + 97 * n,
+                                                 .count = n % 3 ? n % 3 : 1,
+                                                 .lose = n % 3 == 0};
+            read_first(&w, all_rungs[r], NULL, &fault, "call", fault.at);
+        }
+    }
+    print_message("snug-nano: %llu runs with a failing call, of %llu\n", (unsigned long long)runs,
+                  (unsigned long long)all);
+    close_world(&w);
+}
+
 /* A forced rung that does not fit says what it needs. */
 static void test_refused(void **state)
 {
@@ -275,9 +365,13 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plan_holds), cmocka_unit_test(test_disturbed),
-        cmocka_unit_test(test_loss),       cmocka_unit_test(test_no_fallback),
+        cmocka_unit_test(test_plan_holds),
+        cmocka_unit_test(test_disturbed),
+        cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_no_fallback),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_every_token),
+        cmocka_unit_test(test_every_97th_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
