@@ -37,15 +37,21 @@ def snug(*arguments, cwd=None, timeout=300, **more):
 
 
 def case(function):
+    start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         try:
             function(Path(folder))
             counts["passed"] += 1
-            print(f"pass {function.__name__}")
+            print(f"pass {function.__name__}, {time.monotonic() - start:.1f} s")
         except Exception as error:  # an assertion, or a command that hangs
             counts["failed"] += 1
             print(f"FAIL {function.__name__}: {type(error).__name__}: {error}")
     return function
+
+
+def case_in_full(function):
+    """As case, but not under a sanitizer, where it takes minutes and others run the same code."""
+    return function if os.environ.get("SNUG_SLOW") else case(function)
 
 
 def expect(result, code, *texts):
@@ -417,7 +423,7 @@ def convert_on_a_full_disk(folder):
     expect(snug("convert", "--embedded", out, "-q"), 0)
 
 
-@case
+@case_in_full
 def bench(folder):
     expect(snug("bench"), 2, "peak, ops or model")
     expect(snug("bench", "peak", "--isa", "ref"), 2, "--isa ref")
@@ -506,7 +512,7 @@ def plans(folder):
     assert plan("-m", bare)["weights_bytes"] >= plan()["weights_bytes"]
 
 
-@case
+@case_in_full
 def plan_tables(folder):
     table = snug("plan", "-m", "internvl3-8b", "--device", "rtx4060-8gb", "--svg", folder / "plan.svg", "--ladder",
                  "resident,kv-offload")
@@ -520,7 +526,7 @@ def plan_tables(folder):
         assert len(line) <= 80, (len(line), line)
 
 
-@case
+@case_in_full
 def plans_stream(_):
     """With weights on the host, time is what the link takes for them."""
     tight = plan("-m", "internvl3-2b", "--quantize", "q8", "--device", "sim:1GiB", "--ladder", "resident,stream,hybrid")
@@ -634,7 +640,7 @@ def llama_vision(folder):
     expect(snug("extract", documents[0], "--chat", "llama"), 2, "--chat internvl-hf")
 
 
-@case
+@case_in_full
 def llama_vision_fits_a_card(_):
     """What the README says of 16 GB, by name alone; a name is a program of true shape."""
     by_name = ["-m", "llama-3.2-11b-vision", "--device", "v100-16gb"]
@@ -742,7 +748,7 @@ def a_ladder_run_tells_what_happened(folder):
         assert not [e for e in root.iter() if e.tag.endswith("script")]
 
 
-@case
+@case_in_full
 def a_ladder_run_says_in_time_that_memory_runs_short(folder):
     pages = folder / "pages"
     pages.mkdir()
@@ -774,7 +780,7 @@ def a_ladder_run_without_fallback(folder):
     ElementTree.fromstring((folder / "t.svg").read_text())
 
 
-@case
+@case_in_full
 def events_and_timeline_files(folder):
     document, device = SAMPLES / "receipt-01.png", write_script(folder / "d.json", [])
     for one, other in (("-o", "--events"), ("--memory-report", "--events"), ("--timeline", "-o"), ("--timeline", "--events")):

@@ -289,7 +289,7 @@ static void read_first(const struct world *w, const char *rung, const struct snu
 /* How far apart the runs of a sweep are: all of them only where they are asked for. */
 static uint64_t stride_of(uint64_t count)
 {
-    uint64_t some = getenv("SNUG_SLOW") ? 2 : 8;
+    uint64_t some = getenv("SNUG_SLOW") ? 1 : 5;
     return getenv("SNUG_EXHAUSTIVE") || count <= some ? 1 : count / some;
 }
 

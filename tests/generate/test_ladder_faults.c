@@ -220,7 +220,7 @@ static void test_each_call(void **state)
         struct world w = open_counted(folders[f], 1, want);
         struct sweep s = {.count = 0};
         add_cases(&s, &w, want, true);
-        int64_t all = s.all_calls * KIND_COUNT, runs = runs_of(all, 300);
+        int64_t all = s.all_calls * KIND_COUNT, runs = runs_of(all, 200);
         for (int64_t n = 0; n < runs; n++) {
             int64_t index = spread(n, all), call, calls;
             struct trial t = trial_of(&s, index / KIND_COUNT, &call, &calls);
@@ -246,7 +246,7 @@ static void test_pairs(void **state)
         struct world w = open_counted(folders[f], 1, want);
         struct sweep s = {.count = 0};
         add_cases(&s, &w, want, false);
-        int64_t all = s.all_calls * KIND_COUNT, runs = runs_of(all, 300);
+        int64_t all = s.all_calls * KIND_COUNT, runs = runs_of(all, 200);
         for (int64_t n = 0; n < runs; n++) {
             int64_t index = spread(n, all), call, calls;
             struct trial t = trial_of(&s, index / KIND_COUNT, &call, &calls);
