@@ -50,7 +50,7 @@ def case(function):
 
 
 def case_in_full(function):
-    """As case, but not under a sanitizer, where it takes minutes and others run the same code."""
+    """Not under a sanitizer, where it takes minutes and others run the same code."""
     return function if os.environ.get("SNUG_SLOW") else case(function)
 
 
@@ -283,15 +283,13 @@ def interrupted(folder):
 
 
 def without_timing(path):
-    rows = rows_of(path.read_text())
-    for row in rows:
-        assert "timing_ms" in row
-        del row["timing_ms"]
-    return [json.dumps(row) for row in rows]
+    return [json.dumps(row) for row in without_timing_text(path.read_text())]
 
 
 def without_timing_text(text):
-    return [{k: v for k, v in row.items() if k != "timing_ms"} for row in rows_of(text)]
+    rows = rows_of(text)
+    assert all("timing_ms" in row for row in rows)
+    return [{k: v for k, v in row.items() if k != "timing_ms"} for row in rows]
 
 
 @case
@@ -826,15 +824,13 @@ def rehearses(folder):
     assert [d["rung"] for d in documents][5:7] == ["cpu", "reload"] and not end["failed"], documents
     assert documents[1]["rung"] != "resident" == documents[0]["rung"], documents
     assert {"token": 9, "from": "resident", "to": "cpu", "why": "device_lost"} in documents[5]["moves"], documents
-    table = snug("rehearse", "--device", device, "-n", "8", "--tokens", "20")
-    expect(table, 0)
-    assert "token 9: resident -> cpu (device_lost)" in table.stdout and "8 documents, 0 failed" in table.stdout, table.stdout
-    assert max(map(len, table.stdout.splitlines())) <= 80, table.stdout
-    expect(snug("rehearse", "--device", "cpu"), 2, "sim:v100-16gb")
-    expect(snug("rehearse", "--device", "v100-16gb"), 2, "--device sim:v100-16gb rehearses it")
-    expect(snug("rehearse", "--ladder", "attic"), 2, "not 'attic'")
-    expect(snug("rehearse", "a.png"), 2, "documents are made up")
-    expect(snug("rehearse", "--device", "sim:4MiB", "--ladder", "resident"), 4, "resident needs", "of 4.00 MiB")
+    table = snug("rehearse", "--device", device, "-n", "8", "--tokens", "20").stdout
+    assert "token 9: resident -> cpu (device_lost)" in table and "8 documents, 0 failed" in table, table
+    assert max(map(len, table.splitlines())) <= 80, table
+    for code, text, *arguments in [(2, "sim:v100-16gb", "--device", "cpu"), (2, "not 'attic'", "--ladder", "attic"),
+                                   (2, "--device sim:v100-16gb rehearses it", "--device", "v100-16gb"), (2, "made up", "a.png"),
+                                   (4, "resident needs 18.0 MiB", "--device", "sim:4MiB", "--ladder", "resident")]:
+        expect(snug("rehearse", *arguments), code, text)
 
 
 @case
