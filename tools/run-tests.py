@@ -43,6 +43,8 @@ CLOSING = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
 SANITIZER = re.compile(r"(ERROR|WARNING|SUMMARY): \w+Sanitizer|: runtime error: ")
 SHARED = ("golden/tokenizers", "golden/chat")
 DETAIL_LINES = 40  # of a failure's output
+LONG = {"cli/test_cli", "extract/test_reader", "extract/test_reader_ladder", "generate/test_ladder_faults", "ops/test_backends",
+        "ops/test_backends_llama"}
 
 
 class Tally:
@@ -291,9 +293,11 @@ class Runner:
             return judge(test["name"], result, (judge_cmocka, judge_closing)), result.seconds
 
         with concurrent.futures.ThreadPoolExecutor(self.workers) as pool:
-            tests.sort(key=lambda t: t["name"])
-            for test, (tally, seconds) in zip(tests, pool.map(one, tests)):
-                self.report(test["name"], tally, seconds)
+            # The long ones begin first, so that none of them runs alone at the end; told of in the order of names.
+            tests.sort(key=lambda t: (t["name"] not in LONG, t["name"]))
+            running = {t["name"]: pool.submit(one, t) for t in tests}
+            for name in sorted(running):
+                self.report(name, *running[name].result())
 
     def seeds(self, what):
         text = (ROOT / "fuzz" / ("fuzz_%s.c" % what)).read_text(errors="replace")
