@@ -35,6 +35,12 @@ struct snug_copy {
     const void *from;
     size_t bytes, rows, to_pitch, from_pitch;
 };
+/* `bytes` in one piece. */
+static inline struct snug_copy snug_copy_whole(enum snug_direction direction, void *to,
+                                               const void *from, size_t bytes)
+{
+    return (struct snug_copy){direction, to, from, bytes, 1, bytes, bytes};
+}
 
 /* What a launch does, for devices that reckon how long it takes. */
 struct snug_work {

@@ -67,13 +67,9 @@ static enum snug_status send(const struct snug_model *model, const struct snug_w
         from = weight->view->data;
     else
         SNUG_TRY(pack(model, weight, bounce, pool, error));
-    const struct snug_copy copy = {.direction = SNUG_DIRECTION_TO_DEVICE,
-                                   .to = model->on_device[weight->space].base + weight->offset,
-                                   .from = from,
-                                   .bytes = weight->bytes,
-                                   .rows = 1,
-                                   .to_pitch = weight->bytes,
-                                   .from_pitch = weight->bytes};
+    const struct snug_copy copy =
+        snug_copy_whole(SNUG_DIRECTION_TO_DEVICE,
+                        model->on_device[weight->space].base + weight->offset, from, weight->bytes);
     SNUG_TRY(device->copy(device, &copy, &ticket, error));
     return device->synchronise(device, error);
 }

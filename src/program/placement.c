@@ -25,17 +25,6 @@ static size_t aligned(size_t bytes)
     return (bytes + SNUG_REGION_ALIGNMENT - 1) / SNUG_REGION_ALIGNMENT * SNUG_REGION_ALIGNMENT;
 }
 
-static bool is_weight(const struct snug_operand *operand)
-{
-    return operand->kind == SNUG_OPERAND_KIND_WEIGHT;
-}
-
-/* Weights and caches have a home; all else is where it is made and needed. */
-static bool has_home(const struct snug_operand *operand)
-{
-    return is_weight(operand) || operand->cache.heads > 0;
-}
-
 /* The step's operands, inputs first; -1 where there is none. */
 static int operand_at(const struct snug_step *step, int i)
 {
@@ -117,7 +106,8 @@ static void use(struct maker *m, int space, int operand, int step)
 static bool is_streamed(const struct snug_program *program, const struct snug_placement *p,
                         int space, int operand)
 {
-    return operand >= 0 && space != SNUG_SPACE_HOST && has_home(&program->operands[operand]) &&
+    return operand >= 0 && space != SNUG_SPACE_HOST &&
+           snug_operand_has_home(&program->operands[operand]) &&
            p->home[operand] == SNUG_SPACE_HOST;
 }
 
@@ -326,7 +316,7 @@ static void need_operands(struct maker *m, int index, int space)
         int operand = operand_at(step, i);
         if (operand < 0)
             continue;
-        if (has_home(&m->program->operands[operand])) {
+        if (snug_operand_has_home(&m->program->operands[operand])) {
             need_home(m, operand, space, index);
             continue;
         }
@@ -335,7 +325,7 @@ static void need_operands(struct maker *m, int index, int space)
         use(m, space, operand, index);
     }
     for (int i = 0; i < SNUG_STEP_OUTPUTS; i++)
-        if (step->out[i] >= 0 && !has_home(&m->program->operands[step->out[i]]))
+        if (step->out[i] >= 0 && !snug_operand_has_home(&m->program->operands[step->out[i]]))
             m->valid[step->out[i]] = (unsigned char)(1u << space);
 }
 
@@ -356,7 +346,8 @@ static void push_states(struct maker *m, int index)
     for (int i = 0; i < SNUG_STEP_OUTPUTS; i++) {
         int operand = step->out[i];
         if (operand < 0 || m->program->operands[operand].kind != SNUG_OPERAND_KIND_STATE ||
-            has_home(&m->program->operands[operand]) || !is_last_writer(m, operand, index))
+            snug_operand_has_home(&m->program->operands[operand]) ||
+            !is_last_writer(m, operand, index))
             continue;
         for (int space = 0; space < m->placed->spaces; space++)
             if (m->states[operand] >> space & 1u)

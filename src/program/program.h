@@ -164,6 +164,12 @@ static inline bool snug_operand_lies_in_region(const struct snug_operand *operan
     return operand->kind != SNUG_OPERAND_KIND_WEIGHT && operand->first_step >= 0;
 }
 
+/* Weights and caches have a home (placement.h); all else is where it is made and needed. */
+static inline bool snug_operand_has_home(const struct snug_operand *operand)
+{
+    return operand->kind == SNUG_OPERAND_KIND_WEIGHT || operand->cache.heads > 0;
+}
+
 /* Index of an operand by name, -1 if there is none. */
 int snug_program_find(const struct snug_program *program, const char *name);
 

@@ -2,11 +2,6 @@
  * Copyright snug contributors. SPDX-License-Identifier: Apache-2.0 */
 #include "program/transfer.h"
 
-static bool has_home(const struct snug_operand *operand)
-{
-    return operand->kind == SNUG_OPERAND_KIND_WEIGHT || operand->cache.heads > 0;
-}
-
 static unsigned char *in_region(const struct snug_executor *e, int space, int operand)
 {
     return e->regions[space] + snug_placed_view(e->placed, space)->operands[operand].offset;
@@ -40,7 +35,7 @@ static void *staged(const struct snug_executor *e, int step, int operand)
 
 void *snug_placed_address(const struct snug_executor *e, int space, int step, int operand)
 {
-    if (!has_home(&e->program->operands[operand]))
+    if (!snug_operand_has_home(&e->program->operands[operand]))
         return in_region(e, space, operand);
     return e->placed->home[operand] == space ? at_home(e, operand) : staged(e, step, operand);
 }
@@ -51,13 +46,7 @@ static enum snug_status queue(const struct snug_executor *e, int space,
                               enum snug_direction direction, void *to, const void *from,
                               size_t bytes, uint64_t *ticket, struct snug_error *error)
 {
-    const struct snug_copy copy = {.direction = direction,
-                                   .to = to,
-                                   .from = from,
-                                   .bytes = bytes,
-                                   .rows = 1,
-                                   .to_pitch = bytes,
-                                   .from_pitch = bytes};
+    const struct snug_copy copy = snug_copy_whole(direction, to, from, bytes);
     *ticket = 0;
     return bytes ? e->devices[space]->copy(e->devices[space], &copy, ticket, error)
                  : SNUG_STATUS_OK;

@@ -87,13 +87,7 @@ static enum snug_status load_weights(struct validation *v, struct snug_error *er
     unsigned char *on_host = host_base(v) + weights_at(&v->host_placed, SNUG_SPACE_HOST);
     unsigned char *from = v->pinned.base + weights_at(&v->placed, SNUG_SPACE_HOST);
     unsigned char *to = v->region.base + weights_at(&v->placed, DEVICE_SPACE);
-    const struct snug_copy copy = {.direction = SNUG_DIRECTION_TO_DEVICE,
-                                   .to = to,
-                                   .from = from,
-                                   .bytes = bytes,
-                                   .rows = 1,
-                                   .to_pitch = bytes,
-                                   .from_pitch = bytes};
+    const struct snug_copy copy = snug_copy_whole(SNUG_DIRECTION_TO_DEVICE, to, from, bytes);
     uint64_t ticket;
     snug_trial_place_weights(&v->host, on_host);
     snug_trial_place_weights(&v->there, to);
